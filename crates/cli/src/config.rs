@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use resnet::{
     Arch, Cpu, Dtype,
     config::{DataConfig, PhotosConfig, TrainConfig},
-    data::{self, Flip, ImageSet, Normalisation, Parts},
+    data::{self, Augment, Flip, ImageSet, Normalisation, Parts},
     model_file::{DEMO, PublishedWeights},
     recipe::{Length, Recipe},
     run::CONFIG,
@@ -15,9 +15,9 @@ use resnet::{
 use resnet_formats::Shown;
 
 use crate::{
-    args::{DataArg, Global, InitArg, NormalisationArgs, RecipeArgs, Share, TrainArgs},
+    args::{AugmentName, DataArg, Global, NormalisationArgs, RecipeArgs, Share, TrainArgs},
     error::Usage,
-    overrides, runs,
+    overrides, runs, weights,
 };
 
 /// The network for photos, where no other is given.
@@ -64,17 +64,15 @@ impl Settings {
     /// Reads the file of `--config`, if there is one.
     pub(crate) fn new(args: &TrainArgs, global: &Global) -> anyhow::Result<Settings> {
         let mut args = args.clone();
-        let starts = args.start.init.as_ref().is_some_and(InitArg::is_something)
-            || args.start.resume.is_some();
-        if !args.is_given("--recipe")
-            && (args.is_given("--arch") || starts || args.data.is_folder())
-        {
-            args.recipe.recipe = "fast".into();
+        if args.data.is_folder() && !args.is_given("--arch") && args.start.config.is_none() {
+            args.arch = PHOTO_ARCH.parse()?;
+        }
+        if !args.is_given("--recipe") {
+            args.recipe.recipe = usual_recipe(&args).into();
         }
         let Some(file) = &args.start.config else {
-            if !args.is_given("--arch") {
-                let usual = Recipe::default_arch(&args.recipe.recipe);
-                args.arch = if args.data.is_folder() { PHOTO_ARCH } else { usual }.parse()?;
+            if !args.is_given("--arch") && !args.data.is_folder() {
+                args.arch = Recipe::default_arch(&args.recipe.recipe).parse()?;
             }
             return Ok(Settings { args, base: None });
         };
@@ -161,7 +159,7 @@ impl Settings {
         let known = base.map_or_else(|| Dtype::fastest(cpu), |base| base.dtype);
         let known_epochs = epochs.map(|epochs| epochs as f64).or(planned);
         let of_size = if self.args.data.is_folder() { Recipe::for_photos } else { Recipe::of_size };
-        let named = |name: &str| of_size(name, arch, known_epochs, images);
+        let named = |name: &str| of_size(name, arch, known_epochs, [images, classes.len()]);
         let mut recipe = match base.filter(|_| !self.args.is_given("--recipe")) {
             Some(base) => base.clone(),
             None => {
@@ -207,6 +205,20 @@ impl Settings {
     }
 }
 
+/// The recipe of a new run, where no option names one.
+fn usual_recipe(args: &TrainArgs) -> &'static str {
+    let is_from_weights = match &args.start.init {
+        Some(init) => init.is_something(),
+        None => weights::is_by_default(args) && PublishedWeights::usual(args.arch).is_some(),
+    };
+    let is_asked = args.is_given("--arch") || args.start.resume.is_some();
+    match is_from_weights {
+        true => "finetune",
+        false if is_asked || args.data.is_folder() => "fast",
+        false => Recipe::ALL[0].0,
+    }
+}
+
 /// The configuration of a new run with these settings on this data. Its length is the recipe's,
 /// `--epochs` or that of `--config`; its recipe is one for `planned` epochs, if they are known.
 pub(crate) fn build(
@@ -239,13 +251,16 @@ pub(crate) fn build(
             if args.images.image_size.is_some() {
                 recipe = recipe.for_image_size(settings.recipe_size()?, image_size);
             }
-            for (option, is_given) in [
-                ("--augment", args.recipe.augmentation.augment.is_some()),
-                ("--labels", args.images.labels.is_some()),
-            ] {
-                if is_given {
-                    return Err(Usage(format!("{option} is for folders of photos")).into());
+            match args.recipe.augmentation.augment {
+                None => {}
+                Some(AugmentName::None) => recipe.augment = Augment::NONE,
+                Some(_) => {
+                    let message = "--augment is for folders of photos, but for --augment none";
+                    return Err(Usage(message.into()).into());
                 }
+            }
+            if args.images.labels.is_some() {
+                return Err(Usage("--labels is for folders of photos".into()).into());
             }
             None
         }
@@ -416,12 +431,59 @@ mod tests {
 
     #[test]
     fn digits_are_not_mirrored() {
-        for recipe in ["sprint", "fast", "walkthrough", "paper"] {
+        for recipe in ["sprint", "fast", "finetune", "walkthrough", "paper"] {
             let line = format!("--recipe {recipe} --arch resnet20");
             let flip = |name| config_of(name, &line).unwrap().recipe.augment.flip;
             assert_eq!(flip("mnist"), Flip::Never);
             assert_ne!(flip("fashion-mnist"), Flip::Never);
         }
+    }
+
+    #[test]
+    fn weights_of_another_training_are_tuned() {
+        let photos = tempfile::tempdir().unwrap();
+        let photos = photos.path().display().to_string();
+        for (data, options, expected) in [
+            ("cifar10", "", "sprint"),
+            ("cifar10", "--arch resnet20", "fast"),
+            ("cifar10", "--init net.pt", "finetune"),
+            ("cifar10", "--arch resnet20 --init resnet18", "finetune"),
+            ("cifar10", "--init none", "sprint"),
+            ("cifar10", "--init net.pt --recipe fast", "fast"),
+            ("cifar10", "--resume net.pt", "fast"),
+            (&photos, "", "finetune"),
+            (&photos, "--init none", "fast"),
+            (&photos, "--arch resnet20", "fast"),
+            (&photos, "--arch resnet20 --init net.pt", "finetune"),
+            (&photos, "--recipe paper", "paper"),
+        ] {
+            let cli = Cli::parsed(format!("resnet train {data} {options}").trim().split(' '));
+            let Verb::Train(args) = cli.unwrap().verb else { unreachable!() };
+            let global = Cli::parsed(["resnet", "archs"]).unwrap().global;
+            let settings = Settings::new(&args, &global).unwrap();
+            assert_eq!(settings.args.recipe.recipe, expected, "{data} {options}");
+            let arch = settings.args.arch.to_string();
+            let is_usual = data == photos && !options.contains("--arch");
+            assert_eq!(is_usual, arch == "resnet18", "{data} {options}: {arch}");
+        }
+    }
+
+    #[test]
+    fn images_in_memory_can_be_left_as_they_are() {
+        let plain = config("--arch resnet20 --augment none").unwrap();
+        assert_eq!(plain.recipe.augment, Augment::NONE);
+        let error = config("--arch resnet20 --augment crop").unwrap_err().to_string();
+        assert!(error.contains("--augment is for folders of photos"), "{error}");
+    }
+
+    #[test]
+    fn frozen_epochs_can_be_left_out() {
+        let line = "--arch resnet20 --recipe finetune --batch-size 10";
+        let frozen = |more: &str| config(&format!("{line} {more}")).unwrap().recipe.freeze;
+        assert!(frozen("--seed 1")[0].until.is_some());
+        assert!(frozen("--freeze-epochs 0").is_empty());
+        assert_eq!(frozen("--freeze backbone")[0].until, None);
+        assert_eq!(frozen("--epochs 4 --freeze-epochs 3")[0].until, Some(0.75));
     }
 
     #[test]

@@ -52,6 +52,10 @@ fn apply_optimizer(
                     resnet_formats::brief(&recipe.name)
                 )));
             };
+            let usual = match OptimizerName::from(&usual.optimizer) {
+                OptimizerName::Sgd => usual,
+                OptimizerName::AdamW => usual.with_sgd(),
+            };
             (recipe.lr, recipe.optimizer) = (usual.lr, usual.optimizer);
             recipe.head_scale = usual.head_scale;
         }
@@ -84,10 +88,11 @@ fn apply_fine_tuning(
         return Ok(());
     }
     recipe.freeze.clear();
+    let has_frozen_epochs = args.freeze_epochs.is_some_and(|epochs| epochs > 0);
     let (all, named): (Vec<_>, Vec<_>) =
         args.freeze.iter().cloned().partition(|layer| layer == BACKBONE);
     if !all.is_empty() {
-        if args.freeze_epochs.is_some() {
+        if has_frozen_epochs {
             let message =
                 "--freeze backbone is for the whole run: leave it out with --freeze-epochs";
             return Err(Usage(message.into()));
@@ -97,7 +102,7 @@ fn apply_fine_tuning(
     if !named.is_empty() {
         recipe.freeze.push(Freeze::layers(named));
     }
-    if args.freeze_epochs.is_some() {
+    if has_frozen_epochs {
         // Until when, the length of the run says.
         recipe.freeze.push(Freeze::backbone(graph));
     }
@@ -106,8 +111,9 @@ fn apply_fine_tuning(
 
 /// Sets the end of `--freeze-epochs` in a run whose length is known.
 pub(crate) fn end_freeze(args: &RecipeArgs, config: &mut TrainConfig) -> Result<(), Usage> {
-    let Some(epochs) = args.fine_tuning.freeze_epochs else { return Ok(()) };
-    let steps = (epochs as u64).saturating_mul(config.steps_per_epoch());
+    let asked = args.fine_tuning.freeze_epochs.filter(|&epochs| epochs > 0);
+    let Some(epochs) = asked else { return Ok(()) };
+    let steps = u64::from(epochs).saturating_mul(config.steps_per_epoch());
     if steps >= config.total_steps {
         return Err(Usage(format!(
             "--freeze-epochs {epochs} leaves no epoch for all layers: the run has {}",
@@ -193,6 +199,11 @@ mod tests {
         assert_eq!(back, fast());
         let error = applied("--momentum 0.5", adamw.clone()).unwrap_err().to_string();
         assert!(error.contains("--momentum is for SGD"), "{error}");
+        let tuned = Recipe::named("finetune", "resnet8".parse().unwrap()).unwrap();
+        assert_eq!(applied("--optimizer adamw", tuned.clone()).unwrap(), tuned);
+        let sgd = applied("--optimizer sgd", tuned.clone()).unwrap();
+        assert_eq!(sgd, tuned.with_sgd());
+        assert_eq!(sgd.optimizer.name(), "SGD");
         let mine = Recipe { name: "mine".into(), ..adamw };
         let error = applied("--optimizer sgd", mine).unwrap_err().to_string();
         assert!(error.contains("no recipe 'mine'"), "{error}");

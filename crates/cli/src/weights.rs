@@ -33,7 +33,7 @@ pub(crate) fn of_run(args: &TrainArgs, global: &Global) -> Option<InitArg> {
 }
 
 /// Whether no option says what the weights of photos start from.
-fn is_by_default(args: &TrainArgs) -> bool {
+pub(crate) fn is_by_default(args: &TrainArgs) -> bool {
     let start = &args.start;
     let options = [start.init.is_some(), start.config.is_some(), start.resume.is_some()];
     args.data.is_folder() && options == [false; 3]

@@ -148,6 +148,9 @@ pub struct Batch {
     pub pixels: Vec<u8>,
     /// The class of each image.
     pub labels: Vec<u32>,
+    /// Which image of the data set each of them is: its number, plus that of all images for each time that the
+    /// epoch had it before.
+    pub draws: Vec<usize>,
 }
 
 #[cfg(test)]

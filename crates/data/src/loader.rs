@@ -1,6 +1,6 @@
 //! The data loader: shuffled, augmented batches, prefetched by a thread.
 
-use std::{io, sync::Arc};
+use std::{collections::HashSet, io, sync::Arc};
 
 use resnet_network::preprocess::Normalisation;
 
@@ -34,6 +34,8 @@ enum Source {
 struct InMemory {
     images: Arc<Images>,
     augment: Augment,
+    /// Those that are left out of their batches.
+    missing: Arc<HashSet<usize>>,
 }
 
 impl Loader {
@@ -43,8 +45,17 @@ impl Loader {
     /// If `batch_size` is 0.
     pub fn new(images: Arc<Images>, batch_size: usize, augment: Augment, seed: u64) -> Self {
         assert!(batch_size > 0, "a batch has at least one image");
-        let source = Source::Memory(InMemory { images, augment });
+        let source = Source::Memory(InMemory { images, augment, missing: Arc::default() });
         Loader { source, batch_size, sampling: Sampling::Shuffle, seed, mean: [0; 3] }
+    }
+
+    /// The same with other images in memory, which are not augmented, in place of its own, of which they have
+    /// the labels and the order. Some of them are `missing` in their batches.
+    #[must_use]
+    pub fn with_images(self, images: Images, missing: HashSet<usize>) -> Loader {
+        let (images, missing) = (Arc::new(images), Arc::new(missing));
+        let source = Source::Memory(InMemory { images, augment: Augment::NONE, missing });
+        Loader { source, ..self }
     }
 
     /// The same for photos on disk, which several threads read and augment. The photos that cannot be
@@ -142,7 +153,24 @@ impl Loader {
         first_batch: usize,
         sizes: Vec<usize>,
     ) -> io::Result<Epoch> {
-        let order = self.order(epoch);
+        self.start(self.order(epoch), epoch, first_batch, sizes)
+    }
+
+    /// All images once, in their own order, augmented as in the first epoch.
+    ///
+    /// # Errors
+    /// If the thread cannot be started.
+    pub fn in_order(&self) -> io::Result<Epoch> {
+        self.start((0..self.len()).collect(), 1, 0, Vec::new())
+    }
+
+    fn start(
+        &self,
+        order: Vec<usize>,
+        epoch: u64,
+        first_batch: usize,
+        sizes: Vec<usize>,
+    ) -> io::Result<Epoch> {
         let Loader { batch_size, seed, mean, .. } = *self;
         let memory = match &self.source {
             Source::Memory(memory) => memory.clone(),
@@ -173,11 +201,15 @@ impl Loader {
 
     /// The draws of an epoch.
     fn order(&self, epoch: u64) -> Vec<usize> {
-        let labels = match &self.source {
+        self.sampling.draws(self.labels(), self.seed, epoch)
+    }
+
+    /// The class of each image.
+    pub fn labels(&self) -> &[u32] {
+        match &self.source {
             Source::Memory(memory) => &memory.images.labels,
             Source::Photos(photos, _) => photos.labels(),
-        };
-        self.sampling.draws(labels, self.seed, epoch)
+        }
     }
 }
 
@@ -199,10 +231,13 @@ impl InMemory {
         (batch.height, batch.width) =
             shrink.map_or((size.height, size.width), |shrink| (shrink.side(), shrink.side()));
         let len = batch.height * batch.width * size.channels;
-        batch.pixels.resize(draws.len() * len, 0);
+        batch.draws.clear();
+        let is_there = |&draw: &usize| !self.missing.contains(&(draw % images.len()));
+        batch.draws.extend(draws.iter().copied().filter(is_there));
+        batch.pixels.resize(batch.draws.len() * len, 0);
         batch.labels.clear();
         let mut whole = vec![0; shrink.map_or(0, |_| images.image_len())];
-        for (&draw, out) in draws.iter().zip(batch.pixels.chunks_exact_mut(len)) {
+        for (&draw, out) in batch.draws.iter().zip(batch.pixels.chunks_exact_mut(len)) {
             let index = draw % images.len();
             let choice = self.augment.choose(seed, epoch, draw as u64, size);
             match shrink {
@@ -297,6 +332,32 @@ mod tests {
         };
         assert_eq!(views(7, 1), views(16, 1));
         assert_ne!(views(7, 1), views(7, 2));
+    }
+
+    #[test]
+    fn other_images_come_in_the_same_batches() {
+        let other = Images { height: 1, width: 1, channels: 2, ..numbered(23) };
+        let pixels: Vec<u8> = (0..23).flat_map(|i| [i, 2 * i]).collect();
+        let other = Images { pixels, ..other };
+        for sampling in [Sampling::Shuffle, Sampling::Balanced] {
+            let loader = loader(23, 5, 3).with_sampling(sampling);
+            let before = all(&loader, 2, 1);
+            let missing = HashSet::from([4, 9]);
+            let batches = all(&loader.clone().with_images(other.clone(), missing.clone()), 2, 1);
+            assert_eq!(batches.len(), before.len());
+            for (batch, before) in batches.iter().zip(&before) {
+                let mut expected = before.draws.clone();
+                expected.retain(|draw| !missing.contains(&(draw % 23)));
+                assert_eq!(batch.draws, expected);
+                let of = |draw: &usize| (*draw % 23) as u8;
+                let pixels: Vec<u8> = expected.iter().flat_map(|d| [of(d), 2 * of(d)]).collect();
+                assert_eq!(batch.pixels, pixels);
+                assert!(expected.iter().map(|d| (d % 23) as u32).eq(batch.labels.iter().copied()));
+            }
+        }
+        let in_order = loader(23, 5, 3).in_order().unwrap();
+        let draws: Vec<usize> = in_order.flat_map(|batch| batch.draws).collect();
+        assert_eq!(draws, Vec::from_iter(0..23));
     }
 
     #[test]

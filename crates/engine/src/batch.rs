@@ -11,6 +11,9 @@ pub enum Input<'a> {
     Bytes(&'a [u8], &'a Normalisation),
     /// Normalised values `[n][channels][height][width]`, as a PyTorch tensor holds them.
     Nchw(&'a [f32]),
+    /// In place of images what enters the head, `[n][features]`, as a plan or an engine returned it: nothing
+    /// before the head is computed.
+    Features(&'a [f32]),
 }
 
 impl<'a> Input<'a> {
@@ -19,6 +22,7 @@ impl<'a> Input<'a> {
         match self {
             Input::Bytes(bytes, normalisation) => Input::Bytes(&bytes[values..], normalisation),
             Input::Nchw(images) => Input::Nchw(&images[values..]),
+            Input::Features(features) => Input::Features(&features[values..]),
         }
     }
 }

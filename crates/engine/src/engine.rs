@@ -371,9 +371,7 @@ impl Engine {
     /// # Panics
     /// If `images` is 0 or above [`EngineConfig::eval_batch`], or the input has fewer.
     pub fn evaluate(&mut self, input: Input<'_>, images: usize) -> &[f32] {
-        if !std::mem::replace(&mut self.eval_is_current, true) {
-            self.eval.load(evaluated(&self.network, &self.average));
-        }
+        self.load_evaluated();
         let graph = self.network.graph();
         let classes = graph.classes();
         let most = self.logits.len() / classes;
@@ -381,13 +379,56 @@ impl Engine {
         if images <= self.eval.batch() {
             return self.eval.forward(input, images);
         }
-        let (at_once, one) = (self.eval.batch(), self.image_len);
+        let at_once = self.eval.batch();
+        let one = match input {
+            Input::Bytes(..) | Input::Nchw(_) => self.image_len,
+            Input::Features(_) => self.features_len(),
+        };
         for first in (0..images).step_by(at_once) {
             let count = at_once.min(images - first);
             let logits = self.eval.forward(input.skip(first * one), count);
             self.logits[first * classes..][..logits.len()].copy_from_slice(logits);
         }
         &self.logits[..images * classes]
+    }
+
+    /// Values of an image among the features: the inputs of the head, padded.
+    pub fn features_len(&self) -> usize {
+        self.train.program().head().features
+    }
+
+    /// What enters the head for some images in training, `[images][features_len]`: [`Input::Features`] for
+    /// [`Engine::backward`], while everything before the head is frozen and its batch norms use their running
+    /// statistics ([`Engine::replan`]). In fp32 an image's features are the same in every batch.
+    ///
+    /// # Panics
+    /// If there are more images than [`EngineConfig::batch`], or the input has fewer.
+    pub fn features(&mut self, input: Input<'_>, images: usize) -> Vec<f32> {
+        self.eval_is_current = false;
+        self.train.features(&mut self.network, input, images)
+    }
+
+    /// What enters the head for some images in evaluation, `[images][features_len]`: [`Input::Features`] for
+    /// [`Engine::evaluate`].
+    ///
+    /// # Panics
+    /// If the input has fewer images.
+    pub fn evaluated_features(&mut self, input: Input<'_>, images: usize) -> Vec<f32> {
+        self.load_evaluated();
+        let (at_once, one) = (self.eval.batch(), self.image_len);
+        let mut features = Vec::with_capacity(images * self.features_len());
+        for first in (0..images).step_by(at_once) {
+            let count = at_once.min(images - first);
+            features.extend(self.eval.features(input.skip(first * one), count));
+        }
+        features
+    }
+
+    /// Loads the network that is evaluated, if it has changed.
+    fn load_evaluated(&mut self) {
+        if !std::mem::replace(&mut self.eval_is_current, true) {
+            self.eval.load(evaluated(&self.network, &self.average));
+        }
     }
 }
 

@@ -16,6 +16,7 @@ pub use self::lengths::EarlierLength;
 use crate::{data::Normalisation, models::Arch, optim::Rates, recipe::Recipe};
 
 mod check;
+mod explanation;
 mod lengths;
 
 /// The configuration of a run: architecture, data and recipe.

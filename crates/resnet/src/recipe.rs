@@ -25,7 +25,7 @@ use crate::{
         Augment, Sampling,
         transform::{Mix, Transform},
     },
-    graph::Graph,
+    graph::{Graph, Op},
     metrics::Metric,
     network::Init,
     schedule::{Schedule, WarmUp},
@@ -35,10 +35,12 @@ pub use self::{class_weights::ClassWeights, freeze::Freeze, image_sizes::SizePha
 
 mod class_weights;
 mod depth;
+mod finetune;
 mod freeze;
 mod image_sizes;
 mod named;
 mod photos;
+mod usual;
 
 /// Length of training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -253,6 +255,14 @@ impl Recipe {
         starts.zip(ends).map(|(start, end)| start..end).filter(|part| !part.is_empty()).collect()
     }
 
+    /// Whether only the head of a network trains, from the first step to the last, and everything before it
+    /// computes the same in every step.
+    pub fn trains_only_the_head(&self, graph: &Graph) -> bool {
+        let nodes = graph.nodes().iter();
+        let backbone = nodes.filter(|node| node.has_parameters() && node.op != Op::Linear);
+        freeze::is_for_good(&self.freeze, backbone.map(|node| &*node.name))
+    }
+
     /// Checks the layers to freeze, of a network of this graph.
     pub(crate) fn check_freeze(&self, graph: &Graph) -> Result<(), String> {
         let nodes = graph.nodes().iter().filter(|node| node.has_parameters());
@@ -295,7 +305,7 @@ mod tests {
 
     #[test]
     fn every_listed_recipe_exists_and_survives_toml() {
-        for ((name, _), dtype) in Recipe::ALL.into_iter().zip([Dtype::Fp32, Dtype::Bf16].repeat(2))
+        for ((name, _), dtype) in Recipe::ALL.into_iter().zip([Dtype::Fp32, Dtype::Bf16].repeat(3))
         {
             let recipe = Recipe { dtype, ..recipe(name, "resnet110") };
             assert_eq!(recipe.name, name);

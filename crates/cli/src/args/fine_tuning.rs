@@ -10,10 +10,10 @@ pub(crate) struct FineTuningArgs {
     /// batch norms use the running statistics, which stay as they are [default: the recipe's]
     #[arg(long, value_name = "backbone|LAYER", value_delimiter = ',')]
     pub(crate) freeze: Vec<String>,
-    /// Train only the classifier for the first N epochs, and then all layers (fastai's fine_tune) [default:
-    /// the recipe's]
-    #[arg(long, value_name = "N", value_parser = values::count)]
-    pub(crate) freeze_epochs: Option<usize>,
+    /// Train only the classifier for the first N epochs, and then all layers (fastai's fine_tune); 0 to train
+    /// all from the start [default: the recipe's]
+    #[arg(long, value_name = "N")]
+    pub(crate) freeze_epochs: Option<u32>,
     /// Learning rates by depth: that of each stage is X times that of the next one, from the classifier down
     /// to the stem (timm's layer-decay) [default: the recipe's]
     #[arg(long, value_name = "X", value_parser = values::share)]

@@ -49,7 +49,7 @@ pub(crate) use shared::{
 pub(crate) use show::{PictureFormat, ShowArgs};
 pub(crate) use similar::SimilarArgs;
 pub(crate) use suspects::{PartArg, SuspectsArgs};
-pub(crate) use train::{AugmentationArgs, ImagesArgs, RecipeArgs, TrainArgs, Ui};
+pub(crate) use train::{AugmentName, AugmentationArgs, ImagesArgs, RecipeArgs, TrainArgs, Ui};
 
 /// Trains, evaluates and inspects residual networks on the CPU.
 #[derive(Debug, Parser)]

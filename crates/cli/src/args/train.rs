@@ -127,7 +127,8 @@ pub(crate) struct StartArgs {
 #[command(next_help_heading = "Recipe")]
 pub(crate) struct RecipeArgs {
     /// Training recipe (`resnet recipes` prints them in full); the options below override it [default:
-    /// sprint; with an architecture or a file to start from, or for photos, fast]
+    /// finetune from the weights of another training, such as the published ones of photos; else fast with an
+    /// architecture, a file to resume from or photos; else sprint]
     #[arg(
         long,
         value_name = "NAME",
@@ -169,7 +170,8 @@ pub(crate) struct RecipeArgs {
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct AugmentationArgs {
     /// Augmentation of photos: a random resized crop and flip, alone or with the operations of
-    /// torchvision's RandAugment or TrivialAugmentWide, or none but a centre crop [default: the recipe's]
+    /// torchvision's RandAugment or TrivialAugmentWide, or none but a centre crop. `none` also leaves the images
+    /// of a data set as they are [default: the recipe's]
     #[arg(long, value_enum, value_name = "NAME")]
     pub(crate) augment: Option<AugmentName>,
     /// Mix pairs of images and their labels: the alpha of mixup's Beta distribution, such as 0.2

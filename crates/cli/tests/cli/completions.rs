@@ -37,7 +37,7 @@ fn names_are_offered() {
     }
     assert_eq!(
         candidates(&s, &["train", "--recipe", ""]),
-        ["sprint", "fast", "walkthrough", "paper"]
+        ["sprint", "fast", "finetune", "walkthrough", "paper"]
     );
     for words in [&["train", "ci"][..], &["eval", "demo", "ci"], &["data", "info", "ci"]] {
         assert_eq!(candidates(&s, words), ["cifar10", "cifar100"], "{words:?}");

@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::common::Sandbox;
+use crate::common::{Sandbox, tensors};
 
 const OF_CLASS: usize = 15;
 const CLASSES: [&str; 3] = ["circle", "naïve name", "square"];
@@ -46,13 +46,6 @@ fn train<'a>(more: &[&'a str]) -> Vec<&'a str> {
 fn metrics(run: &Path) -> Vec<Value> {
     let text = fs::read_to_string(run.join("metrics.jsonl")).unwrap_or_default();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-}
-
-/// The bytes of all tensors of a run's last checkpoint, behind the header's length and text.
-fn tensors(run: &Path) -> Vec<u8> {
-    let bytes = fs::read(run.join("last.safetensors")).expect("a checkpoint");
-    let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
-    bytes[8 + header..].to_vec()
 }
 
 /// The photos of a part of a run.

@@ -119,6 +119,7 @@ fn run(plan: &Plan, usual_side: usize, workers: usize, work: &impl Work, output:
             (batch.height, batch.width) = (side(index), side(index));
             batch.pixels.clear();
             batch.labels.clear();
+            batch.draws.clear();
             for (place, &image) in indices.iter().enumerate() {
                 let position = index * batch_size + place;
                 let Some(made) = next(position) else { return };
@@ -128,6 +129,7 @@ fn run(plan: &Plan, usual_side: usize, workers: usize, work: &impl Work, output:
                     Ok(pixels) => {
                         batch.pixels.extend_from_slice(&pixels);
                         batch.labels.push(work.label(image));
+                        batch.draws.push(image);
                         queue.recycle(pixels);
                     }
                     Err(Unusable::Skipped) => {}

@@ -243,6 +243,15 @@ pub enum ErasedValue {
     Random,
 }
 
+impl Transform {
+    /// Whether a photo looks the same in every epoch.
+    pub fn is_fixed(&self) -> bool {
+        let Transform { crop, interpolation, .. } = *self;
+        let fixed = Transform { crop, interpolation, horizontal_flip: 0.0, ..Transform::default() };
+        matches!(crop, Crop::Center(_) | Crop::Whole) && *self == fixed
+    }
+}
+
 impl Default for Transform {
     fn default() -> Self {
         Transform {

@@ -353,11 +353,30 @@ impl EvalPlan {
         assert!(self.is_loaded, "no network is loaded");
         let batch = self.program.batch;
         assert!((1..=batch).contains(&images), "{images} images in a plan for {batch}");
-        for index in 0..self.program.operations.len() {
+        let first = match input {
+            batch::Input::Features(features) => {
+                let head = self.program.head();
+                let place = head.input(images);
+                self.values.values_mut(place.clone()).set_f32(&features[..place.len()]);
+                head.operation
+            }
+            batch::Input::Bytes(..) | batch::Input::Nchw(_) => 0,
+        };
+        for index in first..self.program.operations.len() {
             self.run(index, input, images);
             hooks.done(index);
         }
         &self.logits[..images * self.program.classes]
+    }
+
+    /// What enters the head for the first `images` images of an input, `[images][features]`. It does not depend
+    /// on the other images.
+    ///
+    /// # Panics
+    /// As [`EvalPlan::forward`].
+    pub fn features(&mut self, input: batch::Input<'_>, images: usize) -> Vec<f32> {
+        self.forward(input, images);
+        self.values.to_f32(self.program.head().input(images))
     }
 
     fn run(&mut self, index: usize, input: batch::Input<'_>, n: usize) {

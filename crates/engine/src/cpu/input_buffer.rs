@@ -73,6 +73,7 @@ impl InputBuffer {
                 );
                 from_nchw(cpu, &self.layout, images, values, &mut self.values);
             }
+            Input::Features(_) => unreachable!("features enter the head"),
         }
     }
 }

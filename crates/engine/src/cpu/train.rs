@@ -1,6 +1,6 @@
 //! Training: forward with batch statistics, loss, and the gradients of all parameters.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use resnet_kernels::{
     Buffer, Cpu, Dtype, Storage,
@@ -18,7 +18,7 @@ use super::{
     prepare::{Kernels, Prepared, most_scratch, summary},
 };
 use crate::{
-    batch::{MicroBatch, StepResult},
+    batch::{Input, MicroBatch, StepResult, Targets},
     error::PlanError,
     hooks::Hooks,
     lower::{Lowering, convolutions, training},
@@ -165,8 +165,8 @@ impl TrainPlan {
     ///
     /// # Panics
     /// If the micro-batch has more images than the plan's batch, than the whole batch or than its
-    /// input; if a target does not fit the classes; if `net` has another graph; or if there is not a gradient
-    /// for each of its parameters.
+    /// input; if a target does not fit the classes; if `net` has another graph; if there is not a gradient
+    /// for each of its parameters; or if it has features, and anything before the head trains.
     pub fn step(
         &mut self,
         net: &mut Network,
@@ -187,8 +187,50 @@ impl TrainPlan {
         if accumulate {
             self.buffers.micro_gradients.resize(gradients.len(), 0.0);
         }
+        let first = match micro_batch.input {
+            Input::Features(features) => self.set_features(features, n),
+            Input::Bytes(..) | Input::Nchw(_) => 0,
+        };
+        let operations = first..self.program.operations.len();
+        self.run(operations, net, gradients, accumulate, micro_batch, hooks)
+    }
+
+    /// What enters the head for some images, `[images][features]`, as a step computes it. If the batch norms
+    /// use the running statistics, and in fp32, it does not depend on the other images of the batch.
+    ///
+    /// # Panics
+    /// As [`TrainPlan::step`].
+    pub fn features(&mut self, net: &mut Network, input: Input<'_>, images: usize) -> Vec<f32> {
+        assert!(images <= self.program.batch, "{images} images in a plan for fewer");
+        assert!(*net.graph() == self.graph, "a network of another graph");
+        let (head, labels) = (self.program.head(), vec![0; images]);
+        let all = MicroBatch::whole(input, Targets::labels(&labels, 0.0));
+        self.run(0..head.operation, net, &mut [], false, all, &mut ());
+        self.buffers.values.to_f32(head.input(images))
+    }
+
+    /// Takes the input of the head, whose operation it returns.
+    fn set_features(&mut self, features: &[f32], images: usize) -> usize {
+        assert!(self.program.trains_only_its_head(), "features of layers that train");
+        let head = self.program.head();
+        let place = head.input(images);
+        self.buffers.values.values_mut(place.clone()).set_f32(&features[..place.len()]);
+        head.operation
+    }
+
+    /// Runs some of the operations.
+    fn run(
+        &mut self,
+        operations: Range<usize>,
+        net: &mut Network,
+        gradients: &mut [f32],
+        accumulate: bool,
+        micro_batch: MicroBatch<'_>,
+        hooks: &mut dyn Hooks,
+    ) -> StepResult {
+        let n = micro_batch.targets.len();
         let mut result = StepResult { loss: 0.0, correct: 0 };
-        for index in 0..self.program.operations.len() {
+        for index in operations {
             let Operation { layer, compute, pass, .. } = &self.program.operations[index];
             match compute {
                 // The optimiser does the update.

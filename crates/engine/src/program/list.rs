@@ -3,11 +3,11 @@
 use resnet_kernels::{
     Dtype,
     conv::{ConvShape, Mode, Source},
-    layout::ImageLayout,
+    layout::{ImageLayout, padded},
 };
 use resnet_network::graph::{NodeId, Shape};
 
-use super::{Kind, Operation, Span};
+use super::{Compute, Kind, Operation, Pass, Span};
 
 /// The operations for one graph, one image size and a largest batch.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,7 +45,46 @@ pub struct Probe {
     pub shape: Shape,
 }
 
+/// The linear layer at the end of a network.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Head {
+    /// The index of its operation.
+    pub(crate) operation: usize,
+    /// The first value of what enters it.
+    pub(crate) start: usize,
+    /// Values of an image that enter it: its inputs, padded.
+    pub(crate) features: usize,
+}
+
+impl Head {
+    /// The place of what enters it for so many images.
+    pub(crate) fn input(&self, images: usize) -> Span {
+        self.start..self.start + images * self.features
+    }
+}
+
 impl Program {
+    /// The head of the network.
+    pub(crate) fn head(&self) -> Head {
+        let mut operations = self.operations.iter().enumerate();
+        let head = operations.find_map(|(operation, found)| match &found.compute {
+            Compute::Linear { linear, x } => {
+                Some(Head { operation, start: x.start, features: padded(linear.inputs) })
+            }
+            _ => None,
+        });
+        head.expect("a network ends in a linear layer")
+    }
+
+    /// Whether no gradient of anything before the head is computed.
+    pub(crate) fn trains_only_its_head(&self) -> bool {
+        let is_of_head = |compute: &Compute| {
+            matches!(compute, Compute::Loss | Compute::LinearBackward { .. } | Compute::Update)
+        };
+        let operations = self.operations.iter();
+        operations.filter(|one| one.pass != Pass::Forward).all(|one| is_of_head(&one.compute))
+    }
+
     /// Length of the buffer of images, border included.
     pub(crate) fn images_len(&self) -> usize {
         self.batch * self.image.image_len()

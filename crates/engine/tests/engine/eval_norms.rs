@@ -83,6 +83,56 @@ fn frozen_layers_are_those_of_rate_0() {
     }
 }
 
+/// The head trains on features that were computed once as on their images, and is evaluated alike.
+#[test]
+fn features_take_the_place_of_images() {
+    let sgd = SgdConfig { momentum: 0.9, weight_decay: 1e-3, ..SgdConfig::default() };
+    for (name, net) in nets() {
+        let net = started(&net);
+        let head = net.graph().nodes().len() - 1;
+        let (backbone, norms) = before(&net, head);
+        let one = noise(BATCH, 0).len() / BATCH;
+        for dtype in Dtype::ALL {
+            let frozen = || {
+                let mut engine = engine(&net, dtype, sgd.into());
+                engine.set_rates(|node| if node == head { 1.0 } else { 0.0 });
+                engine.replan(SIDES[0], SIDES[1], &backbone, &norms).unwrap();
+                engine
+            };
+            let batches: Vec<Vec<f32>> = (0..3).map(|i| noise(BATCH, i)).collect();
+            let labels = labels(BATCH);
+            let (mut whole, mut kept) = (frozen(), frozen());
+            let features: Vec<_> =
+                batches.iter().map(|x| kept.features(Input::Nchw(x), BATCH)).collect();
+            let evaluated: Vec<_> =
+                batches.iter().map(|x| kept.evaluated_features(Input::Nchw(x), BATCH)).collect();
+            for (x, features) in batches.iter().zip(&features) {
+                let targets = Targets::labels(&labels, 0.1);
+                let step = |engine: &mut Engine, input| {
+                    let result = engine.backward(MicroBatch::whole(input, targets), &mut ());
+                    engine.apply(0.1);
+                    result
+                };
+                let of_images = step(&mut whole, Input::Nchw(x));
+                assert_eq!(of_images, step(&mut kept, Input::Features(features)), "{name} {dtype}");
+            }
+            assert!(kept.store().0.values() == whole.store().0.values(), "{name} {dtype}");
+            assert_ne!(kept.store().0.values(), net.values());
+            for (x, features) in batches.iter().zip(&evaluated) {
+                let logits = kept.evaluate(Input::Features(features), 1).to_vec();
+                assert_eq!(whole.evaluate(Input::Nchw(x), 1), logits, "{name} {dtype}");
+            }
+            if dtype == Dtype::Fp32 {
+                // Each image on its own.
+                let images = batches[0].chunks(one).zip(features[0].chunks(kept.features_len()));
+                for (image, features) in images {
+                    assert_eq!(kept.features(Input::Nchw(image), 1), features, "{name}");
+                }
+            }
+        }
+    }
+}
+
 /// The gradients before and behind batch norms with running statistics, beside the interpreter in f64.
 #[test]
 fn gradients_pass_through_running_statistics() {

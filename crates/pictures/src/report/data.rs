@@ -82,12 +82,35 @@ pub struct Epoch {
     /// Validation accuracy, percent.
     #[serde(default, alias = "held_out_accuracy")]
     pub validation_accuracy: Option<f64>,
+    /// What the best epoch is chosen by, if that is not the accuracy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chosen_by: Option<ChosenBy>,
     /// Learning rate of the epoch's last update.
     pub learning_rate: Option<f64>,
     /// Seconds of training.
     pub seconds: Option<f64>,
     /// Training images per second.
     pub images_per_second: Option<f64>,
+}
+
+/// The value of another metric than the accuracy.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ChosenBy {
+    /// Its name in `metrics.jsonl`: `f1` or `balanced`.
+    pub metric: String,
+    /// The value, percent.
+    pub value: f64,
+}
+
+impl ChosenBy {
+    /// Its name in a sentence.
+    pub fn name(&self) -> &str {
+        match &*self.metric {
+            "f1" => "F1",
+            "balanced" => "balanced accuracy",
+            other => other,
+        }
+    }
 }
 
 /// A part of a data set, on which a network is evaluated.
@@ -224,10 +247,15 @@ impl Run {
         }
     }
 
-    /// The epoch with the highest accuracy; the earliest of equals.
+    /// The epoch with the highest accuracy, or with the most of what it chose by; the earliest of equals.
     pub fn best(&self) -> Option<&Epoch> {
-        let known = self.metrics.iter().filter(|epoch| self.accuracy(epoch).is_some());
-        known.rev().max_by(|a, b| self.accuracy(a).partial_cmp(&self.accuracy(b)).expect("numbers"))
+        let has_other = self.metrics.iter().any(|epoch| epoch.chosen_by.is_some());
+        let score = |epoch: &Epoch| match has_other {
+            true => epoch.chosen_by.as_ref().map(|other| other.value),
+            false => self.accuracy(epoch),
+        };
+        let known = self.metrics.iter().filter(|&epoch| score(epoch).is_some());
+        known.rev().max_by(|a, b| score(a).partial_cmp(&score(b)).expect("numbers"))
     }
 
     /// Seconds of training so far.

@@ -14,7 +14,7 @@ mod results;
 mod setup;
 mod summary;
 
-pub use data::{Bin, Epoch, Evaluation, Example, Part, Report, Run, Scores, State};
+pub use data::{Bin, ChosenBy, Epoch, Evaluation, Example, Part, Report, Run, Scores, State};
 pub use page::{MAX_BYTES, html};
 pub use photos::{PhotoPage, PhotoSection, Thumbnail, photos};
 

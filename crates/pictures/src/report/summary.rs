@@ -1,7 +1,7 @@
 //! The summary: the main metrics of a run, or a comparison of several.
 
 use super::{
-    data::{Part, Run, State},
+    data::{ChosenBy, Epoch, Part, Run, State},
     escape,
     format::{count, counted, grouped, loss, percent, throughput, time},
 };
@@ -91,6 +91,12 @@ fn comparison(runs: &[Run]) -> String {
     }
 }
 
+/// What an epoch was chosen by, if that is not the accuracy.
+fn chosen_by(epoch: &Epoch) -> String {
+    let text = |other: &ChosenBy| format!(", by {} {:.2}%", other.name(), other.value);
+    epoch.chosen_by.as_ref().map_or_else(String::new, text)
+}
+
 fn cards(run: &Run) -> String {
     let Some(last) = run.last() else { return String::new() };
     let epoch = |epoch: u64| format!("epoch {epoch} of {}", run.epochs);
@@ -103,7 +109,7 @@ fn cards(run: &Run) -> String {
         (
             format!("Best {}accuracy", part.word()),
             percent(best.and_then(|epoch| run.accuracy(epoch))),
-            best.map_or_else(String::new, |b| epoch(b.epoch)),
+            best.map_or_else(String::new, |b| epoch(b.epoch) + &chosen_by(b)),
         ),
     ];
     if part == Part::Test && last.validation_accuracy.is_some() {

@@ -16,6 +16,7 @@ fn epoch(epoch: u64) -> Epoch {
         test_accuracy: Some(85.0 - 50.0 / x),
         validation_loss: None,
         validation_accuracy: None,
+        chosen_by: None,
         learning_rate: Some(0.1 / x),
         seconds: Some(61.5),
         images_per_second: Some(813.0),
@@ -169,6 +170,20 @@ fn the_page_has_every_metric() {
     assert_eq!(run["epoch"], serde_json::json!([1, 2, 3]));
     assert_eq!(run["test_loss"], serde_json::json!([2.5, 1.25, 0.8333333]));
     assert_eq!(run["validation_loss"], serde_json::json!([null, null, null]));
+}
+
+#[test]
+fn the_best_epoch_is_the_one_that_the_run_chose() {
+    let mut chosen = run("a", 3, "0.2");
+    for (epoch, value) in chosen.metrics.iter_mut().zip([40.0, 60.0, 50.0]) {
+        epoch.chosen_by = Some(ChosenBy { metric: "f1".into(), value });
+    }
+    assert_eq!(chosen.best().map(|epoch| epoch.epoch), Some(2));
+    let page = html(&report(vec![chosen]));
+    assert!(page.contains("<dd>60.00%<small>epoch 2 of 3, by F1 60.00%</small>"), "{page}");
+    let line = r#"{"epoch":3,"chosen_by":{"metric":"balanced","value":81.5}}"#;
+    let epoch: Epoch = serde_json::from_str(line).unwrap();
+    assert_eq!(epoch.chosen_by.unwrap().name(), "balanced accuracy");
 }
 
 #[test]

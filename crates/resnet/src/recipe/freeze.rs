@@ -72,6 +72,13 @@ fn top_modules(nodes: &[&str]) -> Vec<String> {
     modules
 }
 
+/// Whether all these nodes are frozen from the first step to the last, and their batch norms leave the running
+/// statistics alone.
+pub(super) fn is_for_good<'n>(all: &[Freeze], nodes: impl IntoIterator<Item = &'n str>) -> bool {
+    let is_whole = |freeze: &Freeze| freeze.from == 0.0 && freeze.until.is_none() && freeze.eval;
+    nodes.into_iter().all(|node| entry(all, node).is_some_and(is_whole))
+}
+
 /// The first entry that has a node.
 fn entry<'f>(all: &'f [Freeze], node: &str) -> Option<&'f Freeze> {
     all.iter().find(|freeze| freeze.layers.iter().any(|layer| is_in(node, layer)))
@@ -181,6 +188,24 @@ mod tests {
                 let at = |step| factor(&all, "conv1", step, epochs * 391);
                 assert_eq!((at(until * 391 - 1), at(until * 391)), (0.0, 1.0), "{until} {epochs}");
             }
+        }
+    }
+
+    #[test]
+    fn a_backbone_is_frozen_for_good_if_all_of_it_is() {
+        let nodes = ["conv1", "bn1", "layer1.conv1"];
+        let is_for_good = |all: &[Freeze]| is_for_good(all, nodes);
+        let of = |layers: &[&str]| Freeze { eval: true, ..freeze(layers, 0.0, 0.0) };
+        let whole = of(&["conv1", "bn1", "layer1"]);
+        assert!(is_for_good(std::slice::from_ref(&whole)));
+        assert!(is_for_good(&[of(&["layer1"]), of(&["conv1", "bn1"])]));
+        for other in [
+            of(&["conv1", "layer1"]),
+            Freeze { eval: false, ..whole.clone() },
+            Freeze { until: Some(1.0), ..whole.clone() },
+            Freeze { from: 0.5, ..whole.clone() },
+        ] {
+            assert!(!is_for_good(&[other]));
         }
     }
 

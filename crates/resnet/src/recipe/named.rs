@@ -1,13 +1,14 @@
 //! The recipes with names.
 
-use resnet_kernels::batch_norm::MOMENTUM;
 use resnet_network::optim::{AdamWConfig, Average, Factors, GroupFactors, SgdConfig};
 
-use super::{Length, Recipe, SizePhase, Whiten};
+use super::{
+    Length, Recipe, SizePhase, Whiten,
+    finetune::{self, finetune},
+    usual::sgd,
+};
 use crate::{
-    Dtype,
-    data::{Augment, Flip, PaddingMode, Sampling},
-    metrics::Metric,
+    data::{Augment, Flip, PaddingMode},
     models::{Arch, Family},
     network::Init,
     schedule::{Schedule, WarmUp},
@@ -36,9 +37,13 @@ const FEWEST_STEPS: f64 = 500.0;
 
 impl Recipe {
     /// The names that [`Recipe::named`] knows, each with a description. The first is the default.
-    pub const ALL: [(&'static str, &'static str); 4] = [
+    pub const ALL: [(&'static str, &'static str); 5] = [
         ("sprint", "CIFAR-10 in minutes, with a network made for it"),
         ("fast", "the same ideas for any other network, by rules of the length of the run"),
+        (
+            finetune::NAME,
+            "from the weights of another training, by rules of images and classes; here 2,000 and 10",
+        ),
         ("walkthrough", "a tutorial's SGD at a constant 0.1, batch 32, 20 epochs"),
         ("paper", "He et al. 2015, section 4.2: 64k steps of 128 images, rate / 10 at 1/2 and 3/4"),
     ];
@@ -49,7 +54,7 @@ impl Recipe {
     }
 
     /// A recipe of its usual length for an architecture; none if the name is unknown. Its dtype is fp32;
-    /// [`Dtype::fastest`] is the fastest one on a machine.
+    /// [`Dtype::fastest`](crate::Dtype::fastest) is the fastest one on a machine.
     ///
     /// ```
     /// use resnet::recipe::Recipe;
@@ -57,12 +62,20 @@ impl Recipe {
     /// assert_eq!(recipe.batch_size, 128);
     /// ```
     pub fn named(name: &str, arch: Arch) -> Option<Recipe> {
-        Recipe::of_size(name, arch, None, CIFAR_IMAGES)
+        match name {
+            finetune::NAME => Some(finetune(arch, None, None)),
+            name => Recipe::of_size(name, arch, None, [CIFAR_IMAGES, 10]),
+        }
     }
 
-    /// The same for a run of `epochs` epochs, or of the recipe's usual length, over `images` training
-    /// images.
-    pub fn of_size(name: &str, arch: Arch, epochs: Option<f64>, images: usize) -> Option<Recipe> {
+    /// The same for a run of `epochs` epochs, or of the recipe's usual length, over so many training images and
+    /// classes.
+    pub fn of_size(
+        name: &str,
+        arch: Arch,
+        epochs: Option<f64>,
+        [images, classes]: [usize; 2],
+    ) -> Option<Recipe> {
         let run = |usual: u64| {
             let length = match epochs {
                 Some(epochs) => Length::Epochs(epochs.ceil() as u64),
@@ -73,6 +86,7 @@ impl Recipe {
         Some(match name {
             "sprint" => sprint(run(14)),
             "fast" => fast(arch, run(16)),
+            finetune::NAME => finetune(arch, epochs, Some((images, classes))),
             "walkthrough" => walkthrough(run(20).0),
             "paper" => paper(arch, epochs.map(|_| run(0).0)),
             _ => return None,
@@ -87,43 +101,11 @@ impl Recipe {
         Recipe { lr: 1e-3, optimizer, head_scale: 1.0, muon: None, ..self }
     }
 
-    /// What the recipes have in common.
-    fn usual(name: &str, length: Length) -> Recipe {
-        Recipe {
-            name: name.into(),
-            length,
-            batch_size: 128,
-            dtype: Dtype::Fp32,
-            lr: 0.1,
-            label_smoothing: 0.0,
-            class_weights: None,
-            sampling: Sampling::Shuffle,
-            metric: Metric::Accuracy,
-            patience: None,
-            init: Init::PyTorch,
-            identity: false,
-            head_scale: 1.0,
-            batch_norm_momentum: MOMENTUM,
-            whiten: None,
-            average: None,
-            optimizer: sgd(0.0).into(),
-            muon: None,
-            layer_decay: 1.0,
-            clip_grad: None,
-            schedule: Schedule::one_cycle(0.2),
-            warm_up: None,
-            augment: Augment::default(),
-            transform: None,
-            mix: None,
-            image_sizes: Vec::new(),
-            freeze: Vec::new(),
-        }
+    /// The recipe with SGD, at a usual rate for fine-tuning, in the place of another optimiser.
+    #[must_use]
+    pub fn with_sgd(self) -> Recipe {
+        Recipe { lr: 1e-2, optimizer: sgd(1e-4).into(), ..self }
     }
-}
-
-/// SGD with the usual momentum.
-fn sgd(weight_decay: f32) -> SgdConfig {
-    SgdConfig { momentum: 0.9, weight_decay, ..SgdConfig::default() }
 }
 
 /// Stochastic gradient descent as all fast recipes have it: the decay of a step is the same in every
@@ -265,7 +247,7 @@ mod tests {
 
     fn of(name: &str, epochs: f64, images: usize) -> Recipe {
         let arch = Recipe::default_arch(name).parse().unwrap();
-        Recipe::of_size(name, arch, Some(epochs), images).unwrap()
+        Recipe::of_size(name, arch, Some(epochs), [images, 10]).unwrap()
     }
 
     #[test]
@@ -297,7 +279,7 @@ mod tests {
         assert!(fast.is_sorted_by(|a, b| a.augment.cutout <= b.augment.cutout));
         assert!(fast[0].image_sizes.is_empty() && !fast[1].image_sizes.is_empty());
         let photos =
-            Recipe::of_size("fast", "resnet18".parse().unwrap(), Some(16.0), 2000).unwrap();
+            Recipe::of_size("fast", "resnet18".parse().unwrap(), Some(16.0), [2000, 10]).unwrap();
         assert!(photos.image_sizes.is_empty());
     }
 
@@ -317,7 +299,9 @@ mod tests {
             let arch = Recipe::default_arch(name).parse().unwrap();
             let usual = Recipe::named(name, arch).unwrap();
             assert_eq!(usual.name, name);
-            if let Length::Epochs(epochs) = usual.length {
+            if let Length::Epochs(epochs) = usual.length
+                && name != finetune::NAME
+            {
                 assert_eq!(of(name, epochs as f64, CIFAR_IMAGES), usual);
             }
         }

@@ -1,6 +1,6 @@
 //! Recipes for photos.
 
-use super::{Length, Recipe};
+use super::{Length, Recipe, finetune};
 use crate::{
     data::{Augment, transform::Transform},
     models::Arch,
@@ -18,13 +18,16 @@ impl Recipe {
         name: &str,
         arch: Arch,
         epochs: Option<f64>,
-        images: usize,
+        [images, classes]: [usize; 2],
     ) -> Option<Recipe> {
-        let mut recipe = Recipe::of_size(name, arch, epochs, images)?;
+        let mut recipe = Recipe::of_size(name, arch, epochs, [images, classes])?;
         recipe.augment = Augment::NONE;
         // Those of a recipe are for images of 32 pixels.
         recipe.image_sizes.clear();
-        recipe.transform = Some(Transform::default());
+        recipe.transform = Some(match name {
+            finetune::NAME => finetune::transform(),
+            _ => Transform::default(),
+        });
         if name == "fast" {
             let usual = match recipe.length {
                 Length::Epochs(epochs) => epochs as f64,
@@ -50,13 +53,14 @@ mod tests {
     fn few_photos_are_trained_on_in_small_batches() {
         let of = |images| {
             let arch = "resnet18".parse().unwrap();
-            let recipe = Recipe::for_photos("fast", arch, Some(16.0), images).unwrap();
+            let recipe = Recipe::for_photos("fast", arch, Some(16.0), [images, 10]).unwrap();
             (recipe.batch_size, (recipe.lr / recipe.batch_size as f64 * 1e6).round())
         };
         let (sizes, rates): (Vec<_>, Vec<_>) =
             [100, 1650, 3000, 50_000].map(of).into_iter().unzip();
         assert_eq!(sizes, [32, 32, 64, 512]);
-        let small = Recipe::for_photos("fast", "resnet20".parse().unwrap(), Some(16.0), 1650);
+        let resnet20 = "resnet20".parse().unwrap();
+        let small = Recipe::for_photos("fast", resnet20, Some(16.0), [1650, 10]);
         assert!(small.unwrap().image_sizes.is_empty());
         assert!(rates.iter().all(|&rate| rate == rates[0]), "{rates:?}");
     }

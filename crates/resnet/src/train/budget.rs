@@ -27,7 +27,8 @@ const EVALUATED: usize = 3 * evaluate::BATCH;
 pub struct Speed {
     /// Mean time of a training step, seconds.
     pub step: f64,
-    /// The same in the first epoch, in which photos are decoded that later epochs take from the cache.
+    /// The same in the first epoch, in which photos are decoded that later epochs take from the cache, or the
+    /// features of a frozen backbone are computed.
     pub first_step: f64,
     /// Time of the evaluation after an epoch, seconds.
     pub epoch_end: f64,
@@ -78,9 +79,13 @@ pub fn measure(config: &TrainConfig, data: &Parts, cpu: &Cpu) -> Result<Speed, T
     let tests = |data: &Parts| data.test.as_ref().map_or(0, ImageSet::len);
     let validation = config.data.validation;
     let is_cached = matches!(&data.train, ImageSet::Photos(photos) if photos.is_cached());
-    let (config, sample) = sample(config, data);
+    let (whole, (config, sample)) = (config, sample(config, data));
     let tested = tests(&sample) + sample.validation.as_ref().map_or(0, ImageSet::len);
     let mut trainer = Trainer::new(&config, sample, cpu, config.init_from.as_deref())?;
+    let start = Instant::now();
+    let images = config.data.train_images + tested;
+    let _ = trainer.keep_features(&StopFlag::new(0), &mut |_| {})?;
+    let features = start.elapsed().as_secs_f64() / images as f64;
     let (mut mean, mut decoding) = (0.0, 0.0);
     for (index, part) in config.recipe.parts().into_iter().enumerate() {
         let middle = (STEPS as f64 * (part.start + part.end) / 2.0) as u64;
@@ -96,6 +101,12 @@ pub fn measure(config: &TrainConfig, data: &Parts, cpu: &Cpu) -> Result<Speed, T
     let start = Instant::now();
     trainer.evaluate(&StopFlag::new(0), &mut |_| {})?;
     let evaluation = start.elapsed().as_secs_f64();
+    if trainer.has_features {
+        // Those of all images are computed before the first step.
+        let images = whole.data.train_images + tests(data) + whole.data.validation;
+        let first_epoch = whole.steps_per_epoch() as f64;
+        decoding = features * images as f64 / first_epoch;
+    }
     Ok(Speed {
         step: mean,
         first_step: mean + decoding,

@@ -29,7 +29,7 @@ impl InitialWeights {
     }
 
     /// The weights of a file, and its optimiser's state if the run resumes from it. A head for
-    /// another number of classes is not used.
+    /// other classes is not used.
     pub(super) fn from_file(
         file: &Path,
         config: &TrainConfig,
@@ -51,7 +51,9 @@ impl InitialWeights {
         let mut notes = Vec::new();
         let buffers =
             if resumes { Some(resume_optimizer(&model, config, &mut notes)?) } else { None };
-        if *model.network.graph() == graph {
+        let theirs = model.classes.as_ref().filter(|_| !resumes);
+        let has_other_classes = theirs.is_some_and(|classes| *classes != config.data.classes);
+        if *model.network.graph() == graph && !has_other_classes {
             return Ok(InitialWeights { network: model.network, buffers, notes });
         }
         let mut network = random_network(graph, config);
@@ -65,11 +67,14 @@ impl InitialWeights {
         if network.load_state_dict(&state).is_err() {
             return Err(other_width(&model.path, config));
         }
+        let (shown, needed) = (file.shown(), network.graph().classes());
+        let why = if held == needed {
+            format!("is for other classes in {shown} than those of the data")
+        } else {
+            format!("has {held} classes in {shown}, but the data has {needed}")
+        };
         notes.push(format!(
-            "the head ({head}) has {held} classes in {}, but the data has {}: it starts from random \
-             values, all other layers from the file",
-            file.shown(),
-            network.graph().classes()
+            "the head ({head}) {why}: it starts from random values, all other layers from the file"
         ));
         Ok(InitialWeights { network, buffers, notes })
     }

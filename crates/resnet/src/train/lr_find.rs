@@ -91,7 +91,11 @@ pub fn lr_find(
     listen: &mut dyn FnMut(u64),
 ) -> Result<LrCurve, TrainError> {
     let total_steps = config.total_steps.max(range.steps);
-    let config = TrainConfig { total_steps, earlier_lengths: Vec::new(), ..config.clone() };
+    let mut config = TrainConfig { total_steps, earlier_lengths: Vec::new(), ..config.clone() };
+    // The layers that train in the first step do so in all of them: losses of other layers are no curve.
+    for freeze in config.recipe.freeze.iter_mut().filter(|freeze| freeze.from == 0.0) {
+        freeze.until = None;
+    }
     let mut trainer = Trainer::new(&config, data.into(), cpu, config.init_from.as_deref())?;
     if config.init_from.is_none() {
         trainer.whiten();

@@ -23,6 +23,8 @@
 mod budget;
 mod error;
 mod event;
+mod feature_bytes;
+mod features;
 mod initial_weights;
 mod length;
 mod log;
@@ -105,7 +107,9 @@ pub fn train(
         prepare(run, data.into(), cpu).inspect_err(|_| run.abandon())?;
     write_metrics(run, &state)?;
     listen(&Event::Started(trainer.started(run.path(), &state)));
-    trainer.notes().iter().for_each(|note| listen(&Event::Note(note.clone())));
+    let explanation = config.explanation().filter(|_| run.resume_from().is_none());
+    let said = explanation.iter().chain(trainer.notes());
+    said.for_each(|note| listen(&Event::Note(note.clone())));
     let now = cpu.isa().name();
     if let Some(before) = isa.filter(|before| before != now) {
         listen(&Event::IsaChanged { before, now: now.to_owned() });
@@ -116,6 +120,14 @@ pub fn train(
         let is_stuck = config.recipe.patience.is_some_and(|n| state.is_out_of_patience(n));
         state.progress.epoch > config.epochs() || is_stuck
     };
+    if !is_over(&state) {
+        let kept = trainer.keep_features(stop, listen);
+        notes(&trainer, listen);
+        let kept = kept.map_err(|error| lost(error, run, &trainer, &state, listen))?;
+        if kept.is_break() {
+            return interrupt(run, &trainer, &state, stop, listen);
+        }
+    }
     while !is_over(&state) {
         let (_, end) = config.steps_of_epoch(state.progress.epoch);
         let mut batches = trainer.batches(&state)?;

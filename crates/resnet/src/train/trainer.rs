@@ -9,6 +9,7 @@ use std::{
 
 use super::{
     Event, Machine, Started, StopFlag, TrainError,
+    feature_bytes::from_bytes,
     initial_weights::{InitialWeights, random_network},
     memory::engine_config,
     mixing::Mixing,
@@ -29,18 +30,20 @@ use crate::{
 
 /// A network in training, with its data.
 pub(super) struct Trainer<'a> {
-    config: &'a TrainConfig,
+    pub(super) config: &'a TrainConfig,
     cpu: &'a Cpu,
-    engine: Engine,
-    loader: Loader,
-    validation: Option<ImageSet>,
-    test: Option<ImageSet>,
+    pub(super) engine: Engine,
+    pub(super) loader: Loader,
+    pub(super) validation: Option<ImageSet>,
+    pub(super) test: Option<ImageSet>,
     /// Messages about the initial weights.
     notes: Vec<String>,
-    plan: StepPlan,
+    pub(super) plan: StepPlan,
     mixing: Mixing,
     /// Weights of the classes in the loss.
     class_weights: Option<Vec<f32>>,
+    /// Whether loader and sets have features in place of images ([`Trainer::keep_features`]).
+    pub(super) has_features: bool,
 }
 
 /// The evaluation after an epoch.
@@ -95,6 +98,7 @@ impl<'a> Trainer<'a> {
             test,
             notes,
             mixing: Mixing::default(),
+            has_features: false,
             class_weights: class_weights.map(|weights| weights.of(train.labels(), classes.len())),
             loader: loader(config, train, batch),
         })
@@ -131,13 +135,16 @@ impl<'a> Trainer<'a> {
     pub(super) fn batches(&self, state: &State) -> Result<Epoch, TrainError> {
         let Progress { epoch, batch, .. } = state.progress;
         let (first, end) = self.config.steps_of_epoch(epoch);
-        let sizes = (first..end).map(|step| self.config.image_size_at(step)).collect();
+        let mut sizes: Vec<_> = (first..end).map(|step| self.config.image_size_at(step)).collect();
+        if self.has_features {
+            sizes.clear();
+        }
         self.loader.epoch_in_sizes(epoch, batch as usize, sizes).map_err(TrainError::Loader)
     }
 
     /// Batches of an epoch, all of one image size.
     pub(super) fn batches_of_size(&self, size: usize) -> Result<Epoch, TrainError> {
-        let sizes = vec![size; self.loader.batches()];
+        let sizes = vec![size; if self.has_features { 0 } else { self.loader.batches() }];
         self.loader.epoch_in_sizes(1, 0, sizes).map_err(TrainError::Loader)
     }
 
@@ -155,9 +162,12 @@ impl<'a> Trainer<'a> {
         if batch.labels.is_empty() {
             return Ok(StepResult { loss: 0.0, correct: 0 });
         }
-        let size = [batch.height, batch.width];
-        self.plan.update(&mut self.engine, self.config, size, step)?;
         let TrainConfig { recipe, data, seed, .. } = self.config;
+        let size = match self.has_features {
+            true => [data.image_size; 2],
+            false => [batch.height, batch.width],
+        };
+        self.plan.update(&mut self.engine, self.config, size, step)?;
         let epoch = step / self.config.steps_per_epoch() + 1;
         let key = [*seed, epoch, step - self.config.steps_of_epoch(epoch).0];
         let smoothing = recipe.label_smoothing;
@@ -167,7 +177,11 @@ impl<'a> Trainer<'a> {
         let (pixels, targets) =
             mixed.unwrap_or((&batch.pixels, Targets::labels(&batch.labels, smoothing)));
         let targets = targets.with_class_weights(self.class_weights.as_deref());
-        let input = Input::Bytes(pixels, &data.normalisation);
+        let features = self.has_features.then(|| from_bytes(pixels));
+        let input = match &features {
+            Some(features) => Input::Features(features),
+            None => Input::Bytes(pixels, &data.normalisation),
+        };
         let result = self.engine.backward(MicroBatch::whole(input, targets), &mut ());
         if let Some(max_norm) = recipe.clip_grad {
             self.engine.clip_grad_norm(max_norm);
@@ -207,7 +221,11 @@ impl<'a> Trainer<'a> {
             let mut accumulator = Accumulator::new(self.config.data.classes.len());
             on.visit(evaluate::BATCH, |pixels, labels| {
                 if !labels.is_empty() {
-                    let input = Input::Bytes(pixels, normalisation);
+                    let features = self.has_features.then(|| from_bytes(pixels));
+                    let input = match &features {
+                        Some(features) => Input::Features(features),
+                        None => Input::Bytes(pixels, normalisation),
+                    };
                     accumulator.add_batch(self.engine.evaluate(input, labels.len()), labels);
                 }
                 done += labels.len();

@@ -9,7 +9,7 @@ use std::{
 use resnet::{
     Cpu,
     config::TrainConfig,
-    data::Sampling,
+    data::{Augment, Sampling, transform::Mix},
     evaluate::{EvaluateOptions, evaluate},
     metrics::Metric,
     model_file::{LoadOptions, Model, Weights},
@@ -110,6 +110,7 @@ fn runs_with_averages_resume_bit_exactly() {
         ("all", with_everything()),
         ("muon", with_muon()),
         ("fine-tuning", with_fine_tuning()),
+        ("features", with_features()),
     ] {
         let expected = whole(&runs.path().join(name), &config);
         assert_ne!(expected.metrics, plain.metrics, "{name} changes nothing");
@@ -258,6 +259,61 @@ fn adamws_state_is_in_the_files() {
         text.contains("[recipe.adamw]\nbetas = [0.9, 0.999]") && !text.contains("sgd"),
         "{text}"
     );
+}
+
+/// A frozen backbone without augmentation.
+fn with_features() -> TrainConfig {
+    let mut config = with(Some(EMA));
+    let graph = config.arch.graph(config.data.classes.len());
+    config.recipe.freeze = vec![Freeze::backbone(&graph)];
+    config.recipe.augment = Augment::NONE;
+    config.recipe.clip_grad = Some(0.5);
+    config.recipe.class_weights = Some(ClassWeights::BALANCED);
+    config.recipe.sampling = Sampling::Balanced;
+    config
+}
+
+/// Trains, and returns the notes.
+fn notes_of(folder: &Path, config: &TrainConfig) -> Vec<String> {
+    let mut notes = Vec::new();
+    let run = RunFolder::create(folder, config).unwrap();
+    let (cpu, stop) = (Cpu::new(2).unwrap(), StopFlag::new(0));
+    train(&run, dataset(), &cpu, &stop, &mut |event| {
+        if let Event::Note(note) = event {
+            notes.push(note.clone());
+        }
+    })
+    .unwrap();
+    notes
+}
+
+/// Features that are computed once give the bits of a run that computes them in every step.
+#[test]
+fn features_of_a_frozen_backbone_are_computed_once() {
+    let runs = tempfile::tempdir().unwrap();
+    let (kept, computed) = (runs.path().join("kept"), runs.path().join("computed"));
+    let config = with_features();
+    assert!(notes_of(&kept, &config)[0].contains("is computed once, for 64 images"));
+    let mut same = config.clone();
+    // To the end, which is not said of the whole run.
+    same.recipe.freeze[0].until = Some(1.0);
+    assert_eq!(notes_of(&computed, &same), Vec::<String>::new());
+    let [found, expected] = [&kept, &computed].map(|folder| result(folder).without_recipe());
+    assert_same(&found, &expected, "features");
+    assert!(expected.metrics.iter().any(|m| m["train_loss"] != expected.metrics[0]["train_loss"]));
+
+    for other in [
+        |config: &mut TrainConfig| config.recipe.augment = Augment::default(),
+        |config: &mut TrainConfig| config.recipe.mix = Some(Mix { mixup: 0.2, cutmix: 0.0 }),
+        |config: &mut TrainConfig| config.recipe.freeze[0].eval = false,
+        |config: &mut TrainConfig| {
+            config.recipe.image_sizes = vec![SizePhase { until: 0.5, size: 16 }];
+        },
+    ] {
+        let (folder, mut config) = (tempfile::tempdir().unwrap(), config.clone());
+        other(&mut config);
+        assert_eq!(notes_of(&folder.path().join("run"), &config), Vec::<String>::new());
+    }
 }
 
 #[test]

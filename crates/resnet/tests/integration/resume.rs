@@ -45,6 +45,16 @@ pub(crate) struct Result {
     pub(crate) metrics: Vec<Value>,
 }
 
+impl Result {
+    /// The same of a run whose recipe says the same in other words.
+    pub(crate) fn without_recipe(mut self) -> Result {
+        for (_, metadata) in [&mut self.last, &mut self.best] {
+            metadata.remove(key::RECIPE);
+        }
+        self
+    }
+}
+
 type Tensors = Vec<(String, Vec<usize>, Vec<u64>)>;
 
 pub(crate) fn result(folder: &Path) -> Result {

@@ -52,7 +52,8 @@ fn options(config: &TrainConfig) -> Option<Vec<String>> {
     let TrainConfig { arch, data, recipe, .. } = config;
     let epochs = config.total_steps as f64 / config.steps_per_epoch() as f64;
     let of_size = if data.photos.is_some() { Recipe::for_photos } else { Recipe::of_size };
-    let mut plain = of_size(&recipe.name, *arch, Some(epochs), data.train_images)?;
+    let size = [data.train_images, data.classes.len()];
+    let mut plain = of_size(&recipe.name, *arch, Some(epochs), size)?;
     let known = data::info(&data.name, Path::new("")).ok().filter(|_| data.photos.is_none());
     let resized = known.as_ref().filter(|known| known.height != data.image_size);
     if let Some(known) = resized {
@@ -66,7 +67,7 @@ fn options(config: &TrainConfig) -> Option<Vec<String>> {
     let steps_per_epoch = config.steps_per_epoch();
     option("arch", arch.to_string());
     option("recipe", recipe.name.clone());
-    let usual = Recipe::named(&recipe.name, *arch)?.length;
+    let usual = of_size(&recipe.name, *arch, None, size)?.length;
     if usual.steps(steps_per_epoch) != config.total_steps {
         if !config.total_steps.is_multiple_of(steps_per_epoch) {
             return None;
@@ -244,6 +245,8 @@ mod tests {
                 "{begin} --arch resnet8 --optimizer adamw --lr 0.002 --weight-decay 0.1 --clip-grad 1"
             ),
             format!("{begin} --arch resnet8 --epochs 8 --image-size 40"),
+            format!("{begin} --arch resnet8 --recipe finetune"),
+            format!("{begin} --arch resnet8 --recipe finetune --epochs 3"),
         ] {
             let config = configured(&line);
             let Reproduction { command, note } = reproduce(&config);

@@ -83,6 +83,13 @@ pub(crate) fn write_photos(s: &Sandbox, classes: &[&str], of_class: usize) {
     }
 }
 
+/// The bytes of all tensors of a run's last checkpoint, behind the header's length and text.
+pub(crate) fn tensors(run: &Path) -> Vec<u8> {
+    let bytes = fs::read(run.join("last.safetensors")).expect("a checkpoint");
+    let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    bytes[8 + header..].to_vec()
+}
+
 /// The result of a command.
 #[derive(Debug)]
 pub(crate) struct Finished {

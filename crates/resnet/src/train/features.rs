@@ -1,0 +1,142 @@
+//! Features of a frozen backbone. Where nothing before the head trains and no image is augmented, what enters
+//! the head is the same in every epoch: it is computed once, and takes the place of the images.
+
+use std::{
+    collections::HashSet,
+    ops::ControlFlow::{self, Break, Continue},
+    sync::atomic::Ordering::Relaxed,
+};
+
+use super::{Event, StopFlag, feature_bytes::to_bytes, trainer::Trainer};
+use crate::{
+    config::TrainConfig,
+    data::{Augment, DataError, ImageSet, Images},
+    engine::{Input, memory},
+    evaluate,
+    graph::Graph,
+    recipe::Recipe,
+};
+
+/// Whether what enters the head is the same in every epoch of a run.
+fn are_constant(config: &TrainConfig, graph: &Graph) -> bool {
+    let Recipe { augment, transform, mix, image_sizes, .. } = &config.recipe;
+    let is_augmented = match config.data.photos {
+        Some(_) => !transform.as_ref().is_some_and(|transform| transform.is_fixed()),
+        None => *augment != Augment::NONE,
+    };
+    let is_plain = !is_augmented && mix.is_none() && image_sizes.is_empty();
+    is_plain && config.recipe.trains_only_the_head(graph)
+}
+
+impl Trainer<'_> {
+    /// Computes the features of all images, if they are the same in every epoch and memory holds them (a quarter
+    /// of what is free). From then on the trainer has them in place of the images. In fp32 the run is, bit for
+    /// bit, the one without this; in bf16 an image's features depend on the images that they are computed with,
+    /// which are those before and after it. Breaks if stopped.
+    ///
+    /// # Errors
+    /// If photos cannot be read.
+    pub(super) fn keep_features(
+        &mut self,
+        stop: &StopFlag,
+        listen: &mut dyn FnMut(&Event),
+    ) -> Result<ControlFlow<()>, DataError> {
+        let graph = self.engine.store().0.graph();
+        let sets = [&self.validation, &self.test];
+        let evaluated: usize = sets.iter().map(|set| set.as_ref().map_or(0, ImageSet::len)).sum();
+        let images = self.loader.len() + evaluated;
+        let needed = images * self.engine.features_len() * size_of::<f32>();
+        let has_room = memory::available().is_none_or(|free| needed <= free / 4);
+        if !are_constant(self.config, graph) || !has_room || self.has_features {
+            return Ok(Continue(()));
+        }
+        // The layers that train are the same in every step. Without memory for it, the first step says so.
+        let size = [self.config.data.image_size; 2];
+        if self.plan.update(&mut self.engine, self.config, size, 0).is_err() {
+            return Ok(Continue(()));
+        }
+        listen(&Event::Note(format!(
+            "only the classifier trains, and images are not augmented: what enters it is computed once, for \
+             {images} images"
+        )));
+        let mut done = 0;
+        let mut goes_on = |more: usize| {
+            done += more;
+            listen(&Event::Evaluating { done, images });
+            stop.load(Relaxed) == 0
+        };
+        let Some((train, missing)) = self.training_features(&mut goes_on)? else {
+            return Ok(Break(()));
+        };
+        let mut sets = [self.validation.clone(), self.test.clone()];
+        for set in sets.iter_mut().flatten() {
+            let Some(features) = self.evaluated_features(set, &mut goes_on)? else {
+                return Ok(Break(()));
+            };
+            *set = ImageSet::Memory(features);
+        }
+        // Those of photos would go with the loader.
+        let notes = self.loader.take_notes();
+        notes.into_iter().for_each(|note| listen(&Event::Note(note)));
+        self.loader = self.loader.clone().with_images(train, missing);
+        [self.validation, self.test] = sets;
+        self.has_features = true;
+        Ok(Continue(()))
+    }
+
+    /// The features of the training images, and which images are missing; none if `goes_on` ends it.
+    fn training_features(
+        &mut self,
+        goes_on: &mut dyn FnMut(usize) -> bool,
+    ) -> Result<Option<(Images, HashSet<usize>)>, DataError> {
+        let data = &self.config.data;
+        let one = size_of::<f32>() * self.engine.features_len();
+        let mut found = Images {
+            height: 1,
+            width: 1,
+            channels: one,
+            pixels: vec![0; self.loader.len() * one],
+            labels: self.loader.labels().to_vec(),
+        };
+        let mut missing: HashSet<usize> = (0..self.loader.len()).collect();
+        let mut batches = self.loader.in_order().map_err(DataError::Threads)?;
+        while let Some(batch) = batches.next() {
+            let images = batch.labels.len();
+            let input = Input::Bytes(&batch.pixels, &data.normalisation);
+            if images > 0 {
+                let features = to_bytes(&self.engine.features(input, images));
+                for (&image, features) in batch.draws.iter().zip(features.chunks_exact(one)) {
+                    found.pixels[image * one..][..one].copy_from_slice(features);
+                    missing.remove(&image);
+                }
+            }
+            batches.recycle(batch);
+            if !goes_on(images) {
+                return Ok(None);
+            }
+        }
+        batches.take_error().map_or(Ok(Some((found, missing))), Err)
+    }
+
+    /// The features of images for evaluation, without those that cannot be used; none if `goes_on` ends it.
+    fn evaluated_features(
+        &mut self,
+        set: &ImageSet,
+        goes_on: &mut dyn FnMut(usize) -> bool,
+    ) -> Result<Option<Images>, DataError> {
+        let channels = size_of::<f32>() * self.engine.features_len();
+        let (mut found, mut ended) =
+            (Images { height: 1, width: 1, channels, ..Images::default() }, false);
+        set.visit(evaluate::BATCH, |pixels, labels| {
+            if !labels.is_empty() {
+                let input = Input::Bytes(pixels, &self.config.data.normalisation);
+                let features = self.engine.evaluated_features(input, labels.len());
+                found.pixels.extend(to_bytes(&features));
+                found.labels.extend(labels);
+            }
+            ended = !goes_on(labels.len());
+            if ended { Break(()) } else { Continue(()) }
+        })?;
+        Ok((!ended).then_some(found))
+    }
+}
