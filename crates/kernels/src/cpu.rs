@@ -74,6 +74,13 @@ impl Cpu {
         Cpu { algorithms, ..self }
     }
 
+    /// The same instruction set and algorithms, on the calling thread alone.
+    #[must_use]
+    pub fn on_one_thread(&self) -> Cpu {
+        let pool = Pool::new(1).expect("no thread is started");
+        Cpu { pool: Arc::new(pool), ..self.clone() }
+    }
+
     /// The algorithms that kernels may take.
     pub fn algorithms(&self) -> Algorithms {
         self.algorithms

@@ -42,7 +42,7 @@ pub use activation::{Activation, Smooth};
 pub use bf16::Bf16;
 pub use cpu::{Algorithms, Cpu, CpuError};
 pub use isa::{Isa, IsaError};
-pub use memory::{Buffer, OutOfMemory};
+pub use memory::{Buffer, OutOfMemory, give_freed_memory_back};
 pub use peak::Bandwidth;
 pub use storage::Storage;
 pub use values::{Dtype, UnknownDtype, Values, ValuesMut};

@@ -67,6 +67,23 @@ fn advise_huge_pages<T>(start: NonNull<T>, bytes: usize) {
 #[cfg(not(target_os = "linux"))]
 fn advise_huge_pages<T>(_: NonNull<T>, _: usize) {}
 
+/// Has the C library give memory from 128 KiB on back to the system when it is freed. glibc begins so, but
+/// keeps blocks as large as the largest that was freed so far, each thread those of its own: a process that
+/// replaces its networks grows. Other systems' are left as they are.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+pub fn give_freed_memory_back() {
+    unsafe extern "C" {
+        fn mallopt(parameter: i32, value: i32) -> i32;
+    }
+    const M_MMAP_THRESHOLD: i32 = -3;
+    // SAFETY: a threshold may change at any time: blocks that exist know how they were made.
+    unsafe { mallopt(M_MMAP_THRESHOLD, 128 << 10) };
+}
+
+/// Does nothing on this system.
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+pub fn give_freed_memory_back() {}
+
 impl<T> Drop for Buffer<T> {
     fn drop(&mut self) {
         // SAFETY: allocated in `zeroed` with this layout.

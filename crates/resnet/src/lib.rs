@@ -66,7 +66,7 @@ pub use resnet_data as data;
 #[doc(inline)]
 pub use resnet_engine::{self as engine, optim, profile};
 #[doc(inline)]
-pub use resnet_kernels::{Cpu, Dtype};
+pub use resnet_kernels::{Cpu, Dtype, give_freed_memory_back};
 #[doc(inline)]
 pub use resnet_network::{Arch, Graph, Network, graph, models, network, preprocess, random};
 

@@ -32,6 +32,7 @@ use crate::{
     model_file::Model,
     predictions::Predictions,
     preprocess::Preparation,
+    summary::Summary,
 };
 
 /// The largest batch. Its convolution algorithms serve any number of images, so that what is computed
@@ -154,6 +155,29 @@ impl Predictor {
         Ok(tables.saturating_add(image))
     }
 
+    /// Multiply-accumulates for one image.
+    ///
+    /// # Errors
+    /// If the network does not fit its image size.
+    pub fn macs(&self) -> Result<u64, PredictorError> {
+        let (graph, side) = (self.model.network.graph(), self.model.image_size);
+        let summary = Summary::new(graph, side, side).map_err(|source| self.error(source))?;
+        Ok(summary.macs)
+    }
+
+    /// [`Predictor::plan`] on the thread that calls [`PredictionPlan::predict`], and no other: several of these
+    /// compute at the same time.
+    ///
+    /// # Errors
+    /// As [`Predictor::plan`].
+    pub fn plan_on_one_thread(
+        &self,
+        computes: Computes,
+        images: usize,
+    ) -> Result<PredictionPlan, PredictorError> {
+        self.plan_on(computes, images, &self.cpu.on_one_thread())
+    }
+
     /// A plan for up to `images` images at a time, at most [`BATCH`], or fewer where these would take more
     /// than [`MICRO_BATCH_BYTES`](crate::engine::MICRO_BATCH_BYTES), but at least one. What is computed for
     /// an image is bit-identical in every plan.
@@ -166,8 +190,16 @@ impl Predictor {
         computes: Computes,
         images: usize,
     ) -> Result<PredictionPlan, PredictorError> {
-        let (net, side) = (&self.model.network, self.model.image_size);
-        let (dtype, cpu) = (self.dtype, &self.cpu);
+        self.plan_on(computes, images, &self.cpu)
+    }
+
+    fn plan_on(
+        &self,
+        computes: Computes,
+        images: usize,
+        cpu: &Cpu,
+    ) -> Result<PredictionPlan, PredictorError> {
+        let (net, side, dtype) = (&self.model.network, self.model.image_size, self.dtype);
         let plan = match computes {
             Computes::Logits => {
                 let graph = net.graph();

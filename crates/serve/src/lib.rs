@@ -19,6 +19,7 @@
 
 mod app;
 mod handlers;
+mod held;
 mod infer;
 mod log;
 mod metrics;

@@ -12,7 +12,7 @@ use resnet::predictor::Predictor;
 use resnet_formats::Shown;
 use serde_json::json;
 
-use crate::{log::Log, metrics::Metrics, problem::Problem, served::Served};
+use crate::{log::Log, metrics::Metrics, problem::Problem, served::Served, settings::Settings};
 
 /// Where a model comes from.
 pub trait ModelSource: Send + Sync {
@@ -30,6 +30,7 @@ pub trait ModelSource: Send + Sync {
 pub(crate) struct Registry {
     entries: Vec<Entry>,
     max_batch: usize,
+    threads: usize,
     log: Log,
     metrics: Arc<Metrics>,
 }
@@ -66,7 +67,7 @@ pub(crate) enum Reload {
 impl Registry {
     pub(crate) fn new(
         sources: Vec<(String, Box<dyn ModelSource>)>,
-        max_batch: usize,
+        settings: &Settings,
         log: Log,
         metrics: Arc<Metrics>,
     ) -> Registry {
@@ -77,7 +78,8 @@ impl Registry {
             seen: Mutex::default(),
         };
         let entries = sources.into_iter().map(entry).collect();
-        Registry { entries, max_batch, log, metrics }
+        let Settings { max_batch, threads, .. } = *settings;
+        Registry { entries, max_batch, threads, log, metrics }
     }
 
     /// Names of the models.
@@ -137,7 +139,7 @@ impl Registry {
         seen.loaded = entry.fingerprint();
         let predictor = entry.source.load();
         let served = predictor.and_then(|predictor| {
-            let served = Served::new(&entry.name, predictor, self.max_batch);
+            let served = Served::new(&entry.name, predictor, self.max_batch, self.threads);
             served.map_err(|error| error.to_string())
         });
         let served = match served {

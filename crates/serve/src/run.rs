@@ -1,5 +1,7 @@
 //! Runs the service until a signal ends it.
 
+use std::net::SocketAddr;
+
 use tokio::{runtime, select, sync::mpsc};
 
 use crate::{
@@ -13,7 +15,8 @@ use crate::{
 const WORKERS: usize = 2;
 
 /// Serves models, the first of which is the default, until SIGTERM or SIGINT (Ctrl-C) has come and all
-/// requests are answered. A second one ends the process at once. SIGHUP loads all models again.
+/// requests are answered. A second one ends the process at once. SIGHUP loads all models again. `listening`
+/// is called with the address when the page can be asked for: models are still being loaded then.
 ///
 /// # Errors
 /// If the address cannot be listened at, or a model cannot be loaded.
@@ -21,6 +24,7 @@ pub fn run(
     settings: Settings,
     sources: Vec<(String, Box<dyn ModelSource>)>,
     log: Log,
+    listening: impl FnOnce(SocketAddr),
 ) -> Result<(), ServeError> {
     let runtime =
         runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build()?;
@@ -28,6 +32,7 @@ pub fn run(
         let mut signals = Signals::new()?;
         let (reload, reloads) = mpsc::channel(1);
         let server = Server::bind(settings, sources, log).await?;
+        listening(server.address());
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         tokio::spawn(async move {
             signals.until_stop(&reload).await;

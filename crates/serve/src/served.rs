@@ -1,6 +1,6 @@
 //! A model in service: how photos are prepared for it, and the plans that compute.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use resnet::{
     cam::ActivationMap,
@@ -11,14 +11,29 @@ use resnet::{
 /// Images of the plan for heat maps, which are asked for less often.
 const HEAT_MAPS: usize = 4;
 
+/// Multiply-accumulates for an image, up to which a network is small: on a thread of 100 GFLOP/s it takes some
+/// five milliseconds. To share one image among threads then costs much of what it saves.
+const SMALL: u64 = 250_000_000;
+
 /// A model in service. It stays in memory until the last image is computed that was prepared for it.
 #[derive(Debug)]
 pub(crate) struct Served {
     pub(crate) name: String,
     pub(crate) predictor: Predictor,
     logits: Plan,
+    /// The same for a small network, on a thread each.
+    alone: Vec<Plan>,
     /// None if the network has no heat maps.
     features: Option<Plan>,
+}
+
+/// Which threads compute a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Threads {
+    /// All of them, together.
+    All,
+    /// One, while others compute other batches.
+    One,
 }
 
 /// A plan, and the images of its largest batch.
@@ -30,7 +45,7 @@ struct Plan {
 }
 
 /// What enters a network for an image.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Prepared {
     /// A prepared photo: `[image_size][image_size][channels]`.
     Pixels(Vec<u8>),
@@ -65,16 +80,22 @@ impl Served {
         name: &str,
         predictor: Predictor,
         max_batch: usize,
+        threads: usize,
     ) -> Result<Served, PredictorError> {
-        let logits = Plan::new(&predictor, Computes::Logits, max_batch)?;
-        let maps = Plan::new(&predictor, Computes::Features, max_batch.min(HEAT_MAPS));
+        let logits = Plan::new(&predictor, predictor.plan(Computes::Logits, max_batch)?);
+        let is_small = threads > 1 && predictor.macs()? <= SMALL;
+        let alone = (0..if is_small { threads } else { 0 })
+            .map(|_| predictor.plan_on_one_thread(Computes::Logits, max_batch))
+            .map(|plan| Ok(Plan::new(&predictor, plan?)))
+            .collect::<Result<_, PredictorError>>()?;
+        let maps = predictor.plan(Computes::Features, max_batch.min(HEAT_MAPS));
         let features = match maps {
-            Ok(plan) => Some(plan),
+            Ok(plan) => Some(Plan::new(&predictor, plan)),
             // The network does not end in a global pool and a linear layer.
             Err(PredictorError::Plan { source: PlanError::Graph(_), .. }) => None,
             Err(error) => return Err(error),
         };
-        Ok(Served { name: name.to_owned(), predictor, logits, features })
+        Ok(Served { name: name.to_owned(), predictor, logits, alone, features })
     }
 
     pub(crate) fn has_heat_maps(&self) -> bool {
@@ -94,12 +115,23 @@ impl Served {
     /// Bytes of its weights and plans.
     pub(crate) fn memory(&self) -> usize {
         let plans = [Some(&self.logits), self.features.as_ref()];
+        let plans = plans.into_iter().flatten().chain(&self.alone);
         let weights = size_of_val(self.predictor.model().network.values());
-        weights + plans.into_iter().flatten().map(|plan| plan.memory).sum::<usize>()
+        weights + plans.map(|plan| plan.memory).sum::<usize>()
+    }
+
+    /// Whether each thread can compute batches of a kind of its own.
+    pub(crate) fn has_plans_alone(&self, kind: Kind) -> bool {
+        kind != Kind::HeatMaps && !self.alone.is_empty()
     }
 
     /// Computes a batch of one kind, of at most [`Served::batch`] images.
-    pub(crate) fn compute(&self, kind: Kind, images: &[&Prepared]) -> Vec<Computed> {
+    pub(crate) fn compute(
+        &self,
+        kind: Kind,
+        threads: Threads,
+        images: &[&Prepared],
+    ) -> Vec<Computed> {
         let (mut pixels, mut values) = (Vec::new(), Vec::new());
         for image in images {
             match image {
@@ -111,7 +143,13 @@ impl Served {
             Kind::Photos | Kind::HeatMaps => self.predictor.input(&pixels),
             Kind::Tensors => Input::Nchw(&values),
         };
-        let mut plan = self.lock(kind);
+        let mut plan = match threads {
+            Threads::All => self.lock(kind),
+            Threads::One => {
+                let free = self.alone.iter().find_map(Plan::try_lock);
+                free.expect("a plan for each thread")
+            }
+        };
         let predictions = plan.predict(input, images.len());
         let computed = |i: usize| Computed {
             logits: predictions.logits(i).to_vec(),
@@ -122,7 +160,8 @@ impl Served {
 
     /// The plan of a kind; whoever holds it keeps the next batch of that kind waiting.
     pub(crate) fn lock(&self, kind: Kind) -> MutexGuard<'_, PredictionPlan> {
-        self.plan(kind).plan.lock().unwrap_or_else(PoisonError::into_inner)
+        let plan = &self.plan(kind).plan;
+        plan.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn plan(&self, kind: Kind) -> &Plan {
@@ -134,15 +173,19 @@ impl Served {
 }
 
 impl Plan {
-    fn new(
-        predictor: &Predictor,
-        computes: Computes,
-        images: usize,
-    ) -> Result<Plan, PredictorError> {
-        let mut plan = predictor.plan(computes, images)?;
+    fn new(predictor: &Predictor, mut plan: PredictionPlan) -> Plan {
         let batch = plan.batch();
         let pixels = vec![0; batch * predictor.preparation().image_len()];
         plan.predict(predictor.input(&pixels), batch);
-        Ok(Plan { memory: plan.memory(), plan: Mutex::new(plan), batch })
+        Plan { memory: plan.memory(), plan: Mutex::new(plan), batch }
+    }
+
+    /// The plan, if it does not compute.
+    fn try_lock(&self) -> Option<MutexGuard<'_, PredictionPlan>> {
+        match self.plan.try_lock() {
+            Ok(plan) => Some(plan),
+            Err(TryLockError::Poisoned(plan)) => Some(plan.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 }

@@ -14,10 +14,11 @@ use axum::{
     extract::Request,
     http::{StatusCode, request::Parts},
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::{sync::Semaphore, time::timeout};
 
 use crate::{
+    held::Held,
     log::Log,
     metrics::Metrics,
     problem::Problem,
@@ -28,6 +29,11 @@ use crate::{
     work::{Answer, Failed, Image, Workers},
 };
 
+/// Bytes that are made of a byte of a body, at most: in JSON a number of four bytes is written in two.
+const MADE_OF_BODIES: usize = 2;
+/// Bytes of the program itself, its threads, and what its allocator keeps.
+const PROGRAM: usize = 64 << 20;
+
 /// What all requests share.
 pub(crate) struct Service {
     pub(crate) settings: Settings,
@@ -35,7 +41,7 @@ pub(crate) struct Service {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) log: Log,
     workers: Workers,
-    /// A permit for each KiB of the bodies in memory.
+    /// A permit for each KiB of the bodies in memory, and of the answers that clients have not read.
     pub(crate) bodies: Arc<Semaphore>,
     /// A permit for each image that is not answered yet.
     queue: Arc<Semaphore>,
@@ -59,8 +65,7 @@ impl Service {
         log: Log,
     ) -> io::Result<Service> {
         let metrics = Arc::new(Metrics::default());
-        let registry =
-            Registry::new(sources, settings.max_batch, log.clone(), Arc::clone(&metrics));
+        let registry = Registry::new(sources, &settings, log.clone(), Arc::clone(&metrics));
         let workers = Workers::new(&settings, Arc::clone(&metrics))?;
         let permits = |n: usize| Arc::new(Semaphore::new(n.min(Semaphore::MAX_PERMITS)));
         let bodies = permits(settings.limits.bodies().div_ceil(1 << 10));
@@ -96,6 +101,14 @@ impl Service {
         Ok((parts, body))
     }
 
+    /// An answer, which takes its share of the memory of bodies until the client has read it.
+    ///
+    /// # Errors
+    /// If all of that memory is taken.
+    pub(crate) fn hold(&self, answer: Vec<u8>) -> Result<Bytes, Problem> {
+        Held::of(answer, &self.bodies).map(Held::freeze)
+    }
+
     /// Computes the images of a request, or says that there are too many, or that it takes too long.
     pub(crate) async fn compute(
         &self,
@@ -123,19 +136,26 @@ impl Service {
         })
     }
 
-    /// Bytes of memory that the service takes at most, part by part, next to its models and the program.
+    /// Bytes of memory that the service takes at most, part by part and in all.
     pub(crate) fn memory(&self) -> Value {
         let limits = &self.settings.limits;
         let models = self.registry.ready();
+        let memory = models.iter().map(|model| model.memory());
         // A tensor has four bytes a value, a photo one.
         let image = models.iter().map(|model| 4 * model.predictor.preparation().image_len());
-        json!({
-            "models_bytes": models.iter().map(|model| model.memory()).sum::<usize>(),
-            "bodies_bytes": 2 * limits.bodies(),
-            "decoding_bytes": self.workers.decoding_memory(),
-            "queue_bytes": limits.queue * image.max().unwrap_or(0),
-            "connections_bytes": limits.connections * READ_AHEAD,
-        })
+        let parts = [
+            ("models_bytes", memory.clone().sum()),
+            // Models are replaced one after the other.
+            ("replacement_bytes", memory.max().unwrap_or(0)),
+            ("bodies_bytes", limits.bodies().saturating_mul(1 + MADE_OF_BODIES)),
+            ("decoding_bytes", self.workers.decoding_memory() as usize),
+            ("queue_bytes", limits.queue * image.max().unwrap_or(0)),
+            ("connections_bytes", limits.connections * READ_AHEAD),
+            ("program_bytes", PROGRAM),
+        ];
+        let total = parts.iter().fold(0_usize, |total, (_, bytes)| total.saturating_add(*bytes));
+        let all = parts.into_iter().chain([("total_bytes", total)]);
+        all.map(|(name, bytes)| (name, Value::from(bytes))).collect()
     }
 }
 

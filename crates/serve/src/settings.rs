@@ -16,8 +16,8 @@ pub struct Settings {
     /// How long an image waits, at most, for images that are being decoded or expected, to be computed with
     /// them.
     pub max_delay: Duration,
-    /// Threads that decode photos.
-    pub decode_threads: usize,
+    /// Threads that decode photos, and that compute batches of small networks at the same time.
+    pub threads: usize,
     /// What it takes.
     pub limits: Limits,
 }
@@ -31,7 +31,7 @@ impl Default for Settings {
             cors: Vec::new(),
             max_batch: 16,
             max_delay: Duration::from_millis(5),
-            decode_threads: 1,
+            threads: 1,
             limits: Limits::default(),
         }
     }
@@ -83,7 +83,7 @@ const BODIES: usize = 16;
 pub(crate) const READ_AHEAD: usize = 64 << 10;
 
 impl Limits {
-    /// Bytes of all bodies that are in memory. What is made of a body takes as much again.
+    /// Bytes of all bodies that are in memory.
     pub(crate) fn bodies(&self) -> usize {
         BODIES.saturating_mul(self.body)
     }

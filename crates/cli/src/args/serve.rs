@@ -43,6 +43,9 @@ pub(crate) struct ServeArgs {
     /// May be given several times
     #[arg(long, value_name = "ORIGIN", help_heading = "Network")]
     pub(crate) cors: Vec<String>,
+    /// Open the page in the browser
+    #[arg(long, help_heading = "Network")]
+    pub(crate) open: bool,
     /// Images that are computed together, at most
     #[arg(
         long,

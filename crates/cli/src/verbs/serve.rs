@@ -1,9 +1,14 @@
 //! `resnet serve`: answers over HTTP.
 
-use std::path::{Path, PathBuf};
+use std::{
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, bail};
-use resnet::{Cpu, model_file::DEMO, predictor::Predictor, run::model_path};
+use resnet::{
+    Cpu, give_freed_memory_back, model_file::DEMO, predictor::Predictor, run::model_path,
+};
 use resnet_formats::{Shown, read_text};
 use resnet_serve::{Limits, Log, ModelSource, Settings};
 use serde_json::json;
@@ -41,6 +46,7 @@ impl ModelSource for Source {
 }
 
 pub(crate) fn run(args: &ServeArgs, global: &Global) -> anyhow::Result<()> {
+    give_freed_memory_back();
     let quiet = global.quiet;
     let log = Log::new(move |line| {
         if !quiet {
@@ -58,7 +64,34 @@ pub(crate) fn run(args: &ServeArgs, global: &Global) -> anyhow::Result<()> {
         let source = Source { path, network, resizing, cpu: cpu.clone(), log: log.clone() };
         sources.push((name, Box::new(source)));
     }
-    Ok(resnet_serve::run(settings(args, global)?, sources, log)?)
+    let (is_opened, notes) = (args.open, log.clone());
+    let listening = |address| {
+        if is_opened {
+            open_page(address, &notes);
+        }
+    };
+    Ok(resnet_serve::run(settings(args, global)?, sources, log, listening)?)
+}
+
+/// Opens the page in the browser. It waits for the models itself.
+fn open_page(mut address: SocketAddr, log: &Log) {
+    // Every address of this machine is none to go to.
+    match address {
+        SocketAddr::V4(v4) if v4.ip().is_unspecified() => {
+            address.set_ip(Ipv4Addr::LOCALHOST.into())
+        }
+        SocketAddr::V6(v6) if v6.ip().is_unspecified() => {
+            address.set_ip(Ipv6Addr::LOCALHOST.into())
+        }
+        _ => {}
+    }
+    let url = format!("http://{address}/");
+    if let Err(error) = open::that_detached(&url) {
+        log.write(
+            "note",
+            json!({ "text": format!("{url} cannot be opened in a browser: {error}") }),
+        );
+    }
 }
 
 /// The models, with their names.
@@ -100,7 +133,7 @@ fn settings(args: &ServeArgs, global: &Global) -> anyhow::Result<Settings> {
         cors: args.cors.clone(),
         max_batch: args.max_batch,
         max_delay: args.max_delay,
-        decode_threads: global.cpu_threads(),
+        threads: global.cpu_threads(),
         limits: Limits {
             body: args.max_body,
             pixels: args.max_pixels,

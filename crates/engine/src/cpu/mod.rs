@@ -7,6 +7,7 @@
 mod arena;
 mod buffers;
 mod eval;
+mod inference_parameters;
 mod input_buffer;
 mod layer;
 mod parameterless;

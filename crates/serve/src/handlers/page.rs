@@ -1,15 +1,18 @@
 //! The page, and the description of the interface for programs.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use axum::{
     body::Body,
+    extract::State,
     http::{HeaderValue, Response, header},
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::answer;
+use super::{answer, json as json_answer};
+use crate::service::Service;
 
 /// A file of its own: it loads nothing.
 const PAGE: &str = include_str!("../page.html");
@@ -45,7 +48,10 @@ pub(crate) async fn page() -> Response<Body> {
     response
 }
 
-/// The description of the interface (OpenAPI 3.1).
-pub(crate) async fn openapi() -> Response<Body> {
-    answer("application/json", OPENAPI)
+/// The description of the interface (OpenAPI 3.1), with the names of the models.
+pub(crate) async fn openapi(State(service): State<Arc<Service>>) -> Response<Body> {
+    let mut openapi: Value = serde_json::from_str(OPENAPI).expect("it is JSON");
+    let names: Vec<_> = service.registry.names().collect();
+    openapi["components"]["parameters"]["name"]["schema"] = json!({ "enum": names });
+    json_answer(&openapi)
 }

@@ -16,7 +16,7 @@ use resnet_pictures::HeatMap;
 use serde::Serialize;
 use tokio::task::block_in_place;
 
-use super::json;
+use super::answer;
 use crate::{
     problem::Problem,
     request::{Options, photos},
@@ -119,7 +119,7 @@ async fn run(
         return Err(problem);
     }
     let details = Details::new(&model, answers.len(), answers.iter().flatten());
-    let mut response = block_in_place(|| {
+    let predicted = block_in_place(|| {
         let several = answers.len() > 1;
         let predictions = answers.into_iter().enumerate().map(|(index, answer)| match answer {
             Ok(answer) => Prediction::Classes(classes(&model, answer, options)),
@@ -127,8 +127,10 @@ async fn run(
                 Prediction::Unreadable { error: describe(&failed, several.then_some(index)) }
             }
         });
-        json(&Predicted { model: &model.name, predictions: predictions.collect() })
+        let predicted = Predicted { model: &model.name, predictions: predictions.collect() };
+        serde_json::to_vec(&predicted).expect("these types are always JSON")
     });
+    let mut response = answer("application/json", service.hold(predicted)?);
     response.extensions_mut().insert(details);
     Ok(response)
 }

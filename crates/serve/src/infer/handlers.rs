@@ -5,18 +5,38 @@ use std::sync::Arc;
 use axum::{
     body::Body,
     extract::{Path, Request, State},
-    http::Response,
+    http::{Response, StatusCode},
 };
+use serde::Deserialize;
 use serde_json::json;
 use tokio::task::block_in_place;
 
-use super::{DATATYPE, INPUT, OUTPUT, inputs::Inference, outputs};
+use super::{DATATYPE, INPUT, OUTPUT, VERSION, inputs::Inference, outputs};
 use crate::{
     handlers::{healthz, json as json_answer, readyz},
     problem::Problem,
+    served::Served,
     service::{Details, Service},
     work::{Failed, Image},
 };
+
+/// The model that a path names.
+#[derive(Deserialize)]
+pub(crate) struct Named {
+    name: String,
+    version: Option<String>,
+}
+
+impl Named {
+    fn find(&self, service: &Service) -> Result<Arc<Served>, Problem> {
+        let model = service.registry.get(Some(&self.name))?;
+        if self.version.as_ref().is_some_and(|version| version != VERSION) {
+            let detail = format!("each model has one version: {VERSION}");
+            return Err(Problem::new(StatusCode::NOT_FOUND, "unknown_version", detail));
+        }
+        Ok(model)
+    }
+}
 
 /// The service, and which extensions it has.
 pub(crate) async fn server() -> Response<Body> {
@@ -38,15 +58,15 @@ pub(crate) async fn ready(service: State<Arc<Service>>) -> Result<Response<Body>
 /// Inputs and outputs of a model.
 pub(crate) async fn model(
     State(service): State<Arc<Service>>,
-    Path(name): Path<String>,
+    Path(named): Path<Named>,
 ) -> Result<Response<Body>, Problem> {
-    let model = service.registry.get(Some(&name))?;
+    let model = named.find(&service)?;
     let preparation = model.predictor.preparation();
     let (channels, side) = (preparation.channels, preparation.image_size);
     let classes = model.predictor.classes().len();
     Ok(json_answer(&json!({
         "name": model.name,
-        "versions": ["1"],
+        "versions": [VERSION],
         "platform": "resnet",
         "inputs": [{ "name": INPUT, "datatype": DATATYPE, "shape": [-1, channels, side, side] }],
         "outputs": [{ "name": OUTPUT, "datatype": DATATYPE, "shape": [-1, classes] }],
@@ -56,32 +76,36 @@ pub(crate) async fn model(
 /// The model is loaded.
 pub(crate) async fn model_ready(
     State(service): State<Arc<Service>>,
-    Path(name): Path<String>,
+    Path(named): Path<Named>,
 ) -> Result<Response<Body>, Problem> {
-    let model = service.registry.get(Some(&name))?;
+    let model = named.find(&service)?;
     Ok(json_answer(&json!({ "name": model.name, "ready": true })))
 }
 
-/// The logits of normalised images.
+/// The logits of images.
 pub(crate) async fn infer(
     State(service): State<Arc<Service>>,
-    Path(name): Path<String>,
+    Path(named): Path<Named>,
     request: Request,
 ) -> Result<Response<Body>, Problem> {
-    let model = service.registry.get(Some(&name))?;
+    let model = named.find(&service)?;
     let (parts, body) = service.read(request).await?;
     let (preparation, most) = (model.predictor.preparation(), service.settings.limits.images);
     let read = || Inference::read(&parts.headers, &body, preparation, most);
     let Inference { id, images, binary } = block_in_place(read)?;
     drop(body);
-    let images: Vec<_> = images.into_iter().map(Image::Tensor).collect();
+    let images: Vec<_> = images.into_iter().map(Image::Prepared).collect();
     let count = images.len();
     let answers = service.compute(&model, images).await?;
     let answers: Result<Vec<_>, Failed> = answers.into_iter().collect();
     let answers = answers.map_err(|_| Problem::internal())?;
     let logits: Vec<f32> =
         answers.iter().flat_map(|answer| answer.logits.iter().copied()).collect();
-    let mut response = outputs::logits(&model.name, id.as_deref(), &logits, count, binary);
+    let output = outputs::Logits { model: &model.name, id: id.as_deref(), logits: &logits, count };
+    let mut response = match binary {
+        false => output.as_json(&service),
+        true => output.as_bytes(&service),
+    }?;
     response.extensions_mut().insert(Details::new(&model, count, answers.iter()));
     Ok(response)
 }

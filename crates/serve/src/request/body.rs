@@ -11,27 +11,12 @@ use axum::{
     body::{Body, Bytes, HttpBody},
     http::{HeaderMap, StatusCode, header},
 };
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::timeout,
-};
+use tokio::{sync::Semaphore, time::timeout};
 
-use crate::{problem::Problem, settings::Limits};
+use crate::{held::Held, problem::Problem, settings::Limits};
 
 /// How long a refused body is read, so that the client reads the answer rather than a broken connection.
 const LINGER: Duration = Duration::from_secs(2);
-
-/// A body, and its share of the memory of all bodies.
-struct Held {
-    bytes: Vec<u8>,
-    memory: Option<OwnedSemaphorePermit>,
-}
-
-impl AsRef<[u8]> for Held {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
-    }
-}
 
 /// Reads a body. Its memory counts until the last part of it is dropped; `memory` has a permit for each KiB.
 pub(crate) async fn read(
@@ -78,25 +63,14 @@ async fn all(
     limits: &Limits,
     memory: &Arc<Semaphore>,
 ) -> Result<Bytes, Problem> {
-    let mut held = Held { bytes: Vec::with_capacity(stated.unwrap_or(0) as usize), memory: None };
+    let mut held = Held::new(stated.unwrap_or(0) as usize);
     while let Some(data) = data(body.as_mut()).await? {
-        if held.bytes.len() + data.len() > limits.body {
+        if held.len() + data.len() > limits.body {
             return Err(too_large(limits));
         }
-        let kib = |bytes: usize| bytes.div_ceil(1 << 10) as u32;
-        let more = kib(held.bytes.len() + data.len()) - kib(held.bytes.len());
-        let more = Arc::clone(memory).try_acquire_many_owned(more).map_err(|_| {
-            let detail = "the service holds as many bodies as it may: try again";
-            let status = StatusCode::TOO_MANY_REQUESTS;
-            Problem { retry_after: Some(1), ..Problem::new(status, "bodies_full", detail) }
-        })?;
-        match &mut held.memory {
-            Some(permit) => permit.merge(more),
-            none => *none = Some(more),
-        }
-        held.bytes.extend_from_slice(&data);
+        held.extend(&data, memory)?;
     }
-    Ok(Bytes::from_owner(held))
+    Ok(held.freeze())
 }
 
 /// The next piece of a body.

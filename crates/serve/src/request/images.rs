@@ -11,8 +11,9 @@ use base64::{
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
-use super::{body::media_type, multipart, options::Options};
+use super::{body::media_type, list::first, multipart, options::Options};
 use crate::problem::Problem;
 
 /// Base64 with padding or without.
@@ -34,8 +35,8 @@ pub(crate) struct Photos {
 struct Json<'a> {
     #[serde(borrow)]
     image: Option<Text<'a>>,
-    #[serde(borrow, default)]
-    images: Vec<Text<'a>>,
+    #[serde(borrow)]
+    images: Option<&'a RawValue>,
     top_k: Option<NonZeroUsize>,
     probabilities: Option<bool>,
     heat_map: Option<bool>,
@@ -80,25 +81,34 @@ pub(crate) fn photos(
             return Err(Problem::new(status, "media_type", detail));
         }
     };
-    match photos.files.len() {
-        0 => Err(Problem::invalid("there is no image in the request")),
-        n if n > most => {
-            let detail =
-                format!("{n} images are more than the limit of {most}: send fewer at once");
-            Err(Problem::too_large("too_many_images", detail))
-        }
-        _ => Ok(photos),
+    match photos.files.is_empty() {
+        true => Err(Problem::invalid("there is no image in the request")),
+        false => Ok(photos),
     }
 }
 
+/// Checks that a request has not more images than it may.
+pub(crate) fn check_count(images: usize, most: usize) -> Result<(), Problem> {
+    if images <= most {
+        return Ok(());
+    }
+    let detail = format!("{images} images are more than the limit of {most}: send fewer at once");
+    Err(Problem::too_large("too_many_images", detail))
+}
+
 fn of_json(body: &[u8], query: Options, most: usize) -> Result<Photos, Problem> {
-    let json: Json<'_> = serde_json::from_slice(body).map_err(|error| {
+    let wrong = |error| {
         let detail = "expected {\"images\": [\"...\"]} with images in base64";
         Problem::invalid(format!("{detail}: {error}"))
-    })?;
+    };
+    let json: Json<'_> = serde_json::from_slice(body).map_err(wrong)?;
     let Json { image, images, top_k, probabilities, heat_map } = json;
-    // One more than allowed is enough to refuse them.
-    let texts = image.iter().chain(&images).take(most + 1);
+    let (images, count) = match images {
+        Some(images) => first::<Text<'_>>(images, most).map_err(wrong)?,
+        None => (Vec::new(), 0),
+    };
+    check_count(count + usize::from(image.is_some()), most)?;
+    let texts = image.iter().chain(&images);
     let decode = |(index, Text(text)): (usize, &Text<'_>)| {
         let data = text.strip_prefix("data:").and_then(|url| url.split_once(";base64,"));
         let decoded = BASE64.decode(data.map_or(&**text, |(_, data)| data));

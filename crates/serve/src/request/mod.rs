@@ -2,9 +2,11 @@
 
 mod body;
 mod images;
+mod list;
 mod multipart;
 mod options;
 
 pub(crate) use body::read;
-pub(crate) use images::photos;
+pub(crate) use images::{check_count, photos};
+pub(crate) use list::first;
 pub(crate) use options::Options;

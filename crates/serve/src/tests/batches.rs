@@ -5,9 +5,9 @@ use tokio::task::JoinSet;
 
 use super::{
     client::{head, post},
-    running::{Held, Running, is_prediction, photos, until},
+    running::{Held, Running, Source, is_prediction, photos, until},
 };
-use crate::{Limits, served::Kind};
+use crate::{Limits, Settings, served::Kind};
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -53,4 +53,26 @@ async fn an_image_whose_client_is_gone_is_not_computed() {
     assert_eq!(first.await.unwrap().status, 200);
     running.pending(0).await;
     assert_eq!(running.metric("resnet_images_total{model=\"demo\"}"), 1.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn threads_compute_batches_of_a_small_network_each_with_the_same_bits() {
+    let settings = Settings { threads: 3, ..Settings::default() };
+    let running = Running::start(settings, vec![("demo".to_owned(), Box::new(Source(None)))]).await;
+    assert!(running.model().has_plans_alone(Kind::Photos));
+    let (files, expected) = photos(Computes::Logits);
+    let mut requests = JoinSet::new();
+    for i in 0..120 {
+        let (address, file) = (running.address, files[i % files.len()].clone());
+        // Heat maps have all threads, and come between the others.
+        let path = if i % 10 == 9 { "/v1/predict?heat_map=true" } else { "/v1/predict" };
+        requests.spawn(async move { (i, post(address, path, "image/x", &file).await) });
+    }
+    while let Some(done) = requests.join_next().await {
+        let (i, reply) = done.unwrap();
+        is_prediction(&reply.json()["predictions"][0], &expected, i % files.len());
+    }
+    running.pending(0).await;
+    assert_eq!(running.metric("resnet_images_total{model=\"demo\"}"), 120.0);
+    running.stop().await.unwrap().unwrap();
 }

@@ -1,11 +1,11 @@
 //! The Open Inference Protocol.
 
-use resnet::{engine::Input, model_file::Model, predictor::Computes};
+use resnet::{data::photo::PhotoDecoder, engine::Input, model_file::Model, predictor::Computes};
 use serde_json::json;
 
 use super::{
     client::{get, post, send},
-    running::{Running, predictor},
+    running::{Running, photos, predictor},
 };
 use crate::Limits;
 
@@ -63,6 +63,36 @@ async fn logits_are_those_of_the_network_in_json_and_binary() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn pixels_are_normalised_as_those_of_photos() {
+    let running = Running::demo(Limits::default()).await;
+    let (files, expected) = photos(Computes::Logits);
+    let model = running.model();
+    let preparation = model.predictor.preparation();
+    let decoder = PhotoDecoder::new(1 << 20);
+    let (channels, plane) = (3, preparation.image_size * preparation.image_size);
+    let mut planes = Vec::new();
+    for file in &files {
+        let (pixels, _) = decoder.prepare(file, preparation).unwrap();
+        planes.extend((0..pixels.len()).map(|i| pixels[i % plane * channels + i / plane]));
+    }
+    let parameters = json!({ "binary_data_size": planes.len() });
+    let shape = json!([files.len(), 3, 32, 32]);
+    let input =
+        json!({ "name": "input", "shape": shape, "datatype": "UINT8", "parameters": parameters });
+    let head = json!({ "inputs": [input] }).to_string();
+    let length = head.len().to_string();
+    let headers = [("Inference-Header-Content-Length", &*length)];
+    let body = [head.as_bytes(), &planes].concat();
+    let path = "POST /v2/models/demo/versions/1/infer";
+    let reply = send(running.address, path, &headers, &body).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    let answer = reply.json();
+    let data = answer["outputs"][0]["data"].as_array().unwrap().iter();
+    let data: Vec<f32> = data.map(|x| x.as_f64().unwrap() as f32).collect();
+    assert_eq!(data, expected.all_logits());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn metadata_names_input_and_output() {
     let running = Running::demo(Limits::default()).await;
     let server = get(running.address, "/v2").await.json();
@@ -71,7 +101,12 @@ async fn metadata_names_input_and_output() {
     let tensor = |name, shape| json!({ "name": name, "datatype": "FP32", "shape": shape });
     assert_eq!(model["inputs"], json!([tensor("input", json!([-1, 3, 32, 32]))]));
     assert_eq!(model["outputs"], json!([tensor("logits", json!([-1, 10]))]));
-    assert_eq!(get(running.address, "/v2/models/demo/ready").await.status, 200);
+    assert_eq!(get(running.address, "/v2/models/demo/versions/1").await.json(), model);
+    for path in ["/v2/models/demo/ready", "/v2/models/demo/versions/1/ready"] {
+        assert_eq!(get(running.address, path).await.status, 200);
+    }
+    let other = get(running.address, "/v2/models/demo/versions/2/ready").await;
+    other.is_problem(404, "unknown_version");
     get(running.address, "/v2/models/none").await.is_problem(404, "unknown_model");
     get(running.address, "/v2/models/none/ready").await.is_problem(404, "unknown_model");
     let wrong = post(running.address, "/v2/models/demo/infer", "", b"{}").await;

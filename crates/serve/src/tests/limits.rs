@@ -46,7 +46,23 @@ async fn requests_that_are_too_large_are_refused() {
     let all = Arc::clone(&running.service.bodies).try_acquire_many_owned(permits).unwrap();
     post(address, PREDICT, "image/x", &files[0]).await.is_problem(429, "bodies_full");
     drop(all);
+    assert_eq!(running.service.bodies.available_permits() as u32, permits);
     assert_eq!(running.metric("resnet_refusals_total{code=\"body_too_large\"}"), 2.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_count_as_memory_until_they_are_read() {
+    let (files, _) = photos(Computes::Logits);
+    let running = Running::demo(Limits { body: 1 << 10, ..Limits::default() }).await;
+    let bodies = &running.service.bodies;
+    let all = bodies.available_permits();
+    let answer = running.service.hold(vec![0; 5 << 10]).unwrap();
+    assert_eq!(bodies.available_permits(), all - 5);
+    assert_eq!(running.service.hold(vec![0; 12 << 10]).unwrap_err().code, "bodies_full");
+    drop(answer);
+    assert_eq!(bodies.available_permits(), all);
+    assert_eq!(post(running.address, PREDICT, "image/x", &files[1]).await.status, 200);
+    until(|| running.service.bodies.available_permits() == all).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -96,8 +96,12 @@ fn a_file_that_has_changed_is_loaded_once_it_is_still() {
     write(&path, "a");
     let source: Box<dyn crate::ModelSource> = Box::new(Source(Some(path.clone())));
     let metrics = Arc::new(Metrics::default());
-    let registry =
-        Registry::new(vec![("net".to_owned(), source)], 2, Log::new(|_| {}), Arc::clone(&metrics));
+    let registry = Registry::new(
+        vec![("net".to_owned(), source)],
+        &settings(),
+        Log::new(|_| {}),
+        Arc::clone(&metrics),
+    );
     let class = || registry.get(None).unwrap().predictor.classes()[0].clone();
     assert!(!registry.is_ready() && registry.get(None).is_err());
     registry.load().unwrap();
@@ -121,5 +125,11 @@ fn a_file_that_has_changed_is_loaded_once_it_is_still() {
     // At the start there is nothing to keep.
     let source: Box<dyn crate::ModelSource> = Box::new(Source(Some(path)));
     let log = Log::new(|_| {});
-    assert!(Registry::new(vec![("net".to_owned(), source)], 2, log, metrics).load().is_err());
+    assert!(
+        Registry::new(vec![("net".to_owned(), source)], &settings(), log, metrics).load().is_err()
+    );
+}
+
+fn settings() -> Settings {
+    Settings { max_batch: 2, ..Settings::default() }
 }

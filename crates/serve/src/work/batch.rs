@@ -7,12 +7,15 @@ use std::{
 };
 
 use super::image::Ready;
-use crate::served::{Kind, Served};
+use crate::served::{Kind, Served, Threads};
 
 /// Images that are ready, in groups that can be computed together.
-#[derive(Default)]
 pub(super) struct Groups {
     groups: Vec<Group>,
+    /// Threads that compute.
+    threads: usize,
+    /// Those of them that have nothing to do.
+    free: usize,
     last: Option<Last>,
 }
 
@@ -36,7 +39,7 @@ struct Last {
 /// What to do next.
 pub(super) enum Next {
     /// Compute these images, of one group.
-    Batch(Vec<Ready>),
+    Batch(Vec<Ready>, Threads),
     /// Wait for images, until this time if there is one.
     Wait(Option<Instant>),
     /// There is nothing, and nothing is coming.
@@ -46,7 +49,9 @@ pub(super) enum Next {
 impl Group {
     /// Until when it waits for more images, for up to `delay`; none if it does not.
     fn waits(&self, last: Option<&Last>, delay: Duration) -> Option<Instant> {
-        if self.ready.len() >= self.model.batch(self.kind) {
+        // A small network gains less from company than waiting costs.
+        let is_full = self.ready.len() >= self.model.batch(self.kind);
+        if is_full || self.model.has_plans_alone(self.kind) {
             return None;
         }
         if self.coming > 0 {
@@ -63,6 +68,11 @@ impl Group {
 }
 
 impl Groups {
+    /// For so many threads that compute.
+    pub(super) fn new(threads: usize) -> Groups {
+        Groups { groups: Vec::new(), threads, free: threads, last: None }
+    }
+
     fn of(&mut self, model: &Arc<Served>, kind: Kind) -> &mut Group {
         let is_it = |group: &Group| Arc::ptr_eq(&group.model, model) && group.kind == kind;
         let index = self.groups.iter().position(is_it).unwrap_or_else(|| {
@@ -89,15 +99,23 @@ impl Groups {
     pub(super) fn computed(
         &mut self,
         model: &Arc<Served>,
-        kind: Kind,
+        (kind, threads): (Kind, Threads),
         images: usize,
         now: Instant,
     ) {
+        self.free += self.needs(threads);
         self.last = Some(Last { model: Arc::downgrade(model), kind, images, ended: now });
     }
 
+    fn needs(&self, threads: Threads) -> usize {
+        match threads {
+            Threads::All => self.threads,
+            Threads::One => 1,
+        }
+    }
+
     /// What to do at `now`, if an image waits for others for up to `delay`. Nothing is taken unless it is
-    /// to be computed at once.
+    /// to be computed at once; its threads are taken until [`Groups::computed`].
     pub(super) fn next(&mut self, now: Instant, delay: Duration) -> Next {
         for group in &mut self.groups {
             group.ready.retain(|image| !image.ticket.is_abandoned());
@@ -119,9 +137,21 @@ impl Groups {
         }
         match due {
             Some((_, index)) => {
+                let (all, free) = (self.threads, self.free);
                 let group = &mut self.groups[index];
-                let n = group.ready.len().min(group.model.batch(group.kind));
-                Next::Batch(group.ready.drain(..n).collect())
+                let ready = group.ready.len();
+                // All threads are faster for one image, and each alone for many.
+                let is_shared =
+                    group.model.has_plans_alone(group.kind) && (ready > 1 || free < all);
+                let (threads, shares) =
+                    if is_shared { (Threads::One, free) } else { (Threads::All, 1) };
+                if free == 0 || (threads == Threads::All && free < all) {
+                    return Next::Wait(None);
+                }
+                let n = ready.div_ceil(shares).min(group.model.batch(group.kind));
+                let batch = group.ready.drain(..n).collect();
+                self.free -= self.needs(threads);
+                Next::Batch(batch, threads)
             }
             None if self.groups.is_empty() => Next::Nothing,
             None => Next::Wait(wait),
@@ -153,14 +183,14 @@ mod tests {
     }
 
     impl Desk {
-        fn new() -> Desk {
+        fn new(threads: usize) -> Desk {
             let model = Model::demo();
             let normalisation = model.normalisation.clone().unwrap();
             let cpu = Cpu::new(1).unwrap();
             let predictor = Predictor::new(model, normalisation, Dtype::Fp32, &cpu).unwrap();
-            let model = Arc::new(Served::new("demo", predictor, 4).unwrap());
+            let model = Arc::new(Served::new("demo", predictor, 4, threads).unwrap());
             let places = Arc::new(Semaphore::new(100));
-            Desk { model, groups: Groups::default(), receivers: Vec::new(), places }
+            Desk { model, groups: Groups::new(threads), receivers: Vec::new(), places }
         }
 
         /// Images are ready.
@@ -181,30 +211,42 @@ mod tests {
             self.groups.arrive(&self.model, KIND, Some(image));
         }
 
-        /// Images that are computed at this time.
+        /// Images that are computed at this time, on the one thread, in no time.
         fn batch(&mut self, now: Instant) -> Option<usize> {
+            let (images, threads) = self.begin(now)?;
+            self.groups.free += self.groups.needs(threads);
+            Some(images)
+        }
+
+        /// Images that a thread begins to compute at this time, and on which threads.
+        fn begin(&mut self, now: Instant) -> Option<(usize, Threads)> {
             match self.groups.next(now, DELAY) {
-                Next::Batch(batch) => Some(batch.len()),
+                Next::Batch(batch, threads) => Some((batch.len(), threads)),
                 _ => None,
             }
+        }
+
+        /// A batch of so many images was computed.
+        fn end(&mut self, images: usize, threads: Threads, now: Instant) {
+            self.groups.computed(&self.model, (KIND, threads), images, now);
         }
     }
 
     #[test]
     fn one_that_comes_alone_never_waits() {
-        let mut desk = Desk::new();
+        let mut desk = Desk::new(1);
         for _ in 0..3 {
             desk.ready(1);
             let now = Instant::now();
-            assert_eq!(desk.batch(now), Some(1));
-            desk.groups.computed(&desk.model, KIND, 1, now);
+            assert_eq!(desk.begin(now), Some((1, Threads::All)));
+            desk.end(1, Threads::All, now);
             assert!(matches!(desk.groups.next(now, DELAY), Next::Nothing));
         }
     }
 
     #[test]
     fn images_wait_for_those_that_are_being_decoded() {
-        let mut desk = Desk::new();
+        let mut desk = Desk::new(1);
         desk.groups.announce(&desk.model, KIND);
         desk.ready(1);
         let now = Instant::now();
@@ -225,9 +267,11 @@ mod tests {
 
     #[test]
     fn clients_that_were_answered_together_are_expected_together() {
-        let mut desk = Desk::new();
+        let mut desk = Desk::new(1);
         let ended = Instant::now();
-        desk.groups.computed(&desk.model, KIND, 3, ended);
+        desk.ready(3);
+        assert_eq!(desk.begin(ended), Some((3, Threads::All)));
+        desk.end(3, Threads::All, ended);
         desk.ready(1);
         assert!(
             matches!(desk.groups.next(ended, DELAY), Next::Wait(Some(until)) if until == ended + DELAY)
@@ -240,10 +284,34 @@ mod tests {
 
     #[test]
     fn images_whose_clients_are_gone_are_left_out() {
-        let mut desk = Desk::new();
+        let mut desk = Desk::new(1);
         desk.ready(3);
         desk.receivers.remove(1);
         assert_eq!(desk.batch(Instant::now()), Some(2));
         assert_eq!(desk.places.available_permits(), 100, "and the others are in the batch");
+    }
+
+    #[test]
+    fn threads_share_the_images_of_a_small_network() {
+        let mut desk = Desk::new(2);
+        let now = Instant::now();
+        desk.ready(1);
+        assert_eq!(desk.begin(now), Some((1, Threads::All)), "one image has all threads");
+        desk.groups.announce(&desk.model, KIND);
+        desk.arrive();
+        desk.ready(1);
+        assert_eq!(desk.begin(now), None, "none is free");
+        desk.end(1, Threads::All, now);
+        desk.ready(3);
+        assert_eq!(desk.begin(now), Some((3, Threads::One)), "half of what is ready");
+        assert_eq!(desk.begin(now), Some((2, Threads::One)), "the other half");
+        desk.ready(9);
+        assert_eq!(desk.begin(now), None);
+        desk.end(2, Threads::One, now);
+        assert_eq!(desk.begin(now), Some((4, Threads::One)), "the largest batch");
+        desk.end(3, Threads::One, now);
+        desk.end(4, Threads::One, now);
+        desk.groups.announce(&desk.model, KIND);
+        assert_eq!(desk.begin(now), Some((3, Threads::One)), "no waiting for what is decoded");
     }
 }

@@ -23,16 +23,15 @@ pub(crate) struct Photo {
 /// An image to be computed.
 pub(crate) enum Image {
     Photo(Photo),
-    /// Normalised values, `[channels][image_size][image_size]`.
-    Tensor(Vec<f32>),
+    Prepared(Prepared),
 }
 
 impl Image {
     pub(super) fn kind(&self) -> Kind {
         match self {
             Image::Photo(photo) if photo.heat_map => Kind::HeatMaps,
-            Image::Photo(_) => Kind::Photos,
-            Image::Tensor(_) => Kind::Tensors,
+            Image::Photo(_) | Image::Prepared(Prepared::Pixels(_)) => Kind::Photos,
+            Image::Prepared(Prepared::Values(_)) => Kind::Tensors,
         }
     }
 }

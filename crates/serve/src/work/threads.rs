@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     metrics::Metrics,
-    served::{Computed, Kind, Prepared, Served},
+    served::{Computed, Kind, Prepared, Served, Threads},
     settings::Settings,
 };
 
@@ -32,14 +32,13 @@ struct Shared {
     work: Mutex<Work>,
     /// There is something to decode, or the end.
     decode: Condvar,
-    /// Something changed for the thread that computes.
+    /// Something changed for the threads that compute.
     compute: Condvar,
     decoder: PhotoDecoder,
     delay: Duration,
     metrics: Arc<Metrics>,
 }
 
-#[derive(Default)]
 struct Work {
     undecoded: VecDeque<(Ticket, Photo)>,
     groups: Groups,
@@ -50,8 +49,11 @@ struct Work {
 impl Workers {
     /// Starts the threads.
     pub(crate) fn new(settings: &Settings, metrics: Arc<Metrics>) -> io::Result<Workers> {
+        let threads = settings.threads.max(1);
+        let groups = Groups::new(threads);
+        let work = Work { undecoded: VecDeque::new(), groups, ends: false };
         let shared = Arc::new(Shared {
-            work: Mutex::default(),
+            work: Mutex::new(work),
             decode: Condvar::new(),
             compute: Condvar::new(),
             decoder: PhotoDecoder::new(settings.limits.pixels),
@@ -59,10 +61,10 @@ impl Workers {
             metrics,
         });
         let mut workers = Workers { shared, threads: Vec::new() };
-        for _ in 0..settings.decode_threads.max(1) {
+        for _ in 0..threads {
             workers.spawn("decode", Shared::decode_all)?;
+            workers.spawn("compute", Shared::compute_all)?;
         }
-        workers.spawn("compute", Shared::compute_all)?;
         Ok(workers)
     }
 
@@ -75,7 +77,7 @@ impl Workers {
 
     /// Bytes that decoding needs at most.
     pub(crate) fn decoding_memory(&self) -> u64 {
-        self.shared.decoder.memory(self.threads.len() - 1)
+        self.shared.decoder.memory(self.threads.len() / 2)
     }
 
     /// Takes images, each of which holds its place in the queue until it is answered.
@@ -96,8 +98,7 @@ impl Workers {
             work.groups.announce(model, kind);
             match image {
                 Image::Photo(photo) => work.undecoded.push_back((ticket, photo)),
-                Image::Tensor(values) => {
-                    let prepared = Prepared::Values(values);
+                Image::Prepared(prepared) => {
                     let ready = Ready { ticket, prepared, region: None };
                     work.groups.arrive(model, kind, Some(ready));
                 }
@@ -174,20 +175,25 @@ impl Shared {
         None
     }
 
-    /// What the computing thread does.
+    /// What a computing thread does.
     fn compute_all(&self) {
         let mut work = self.lock();
         loop {
             match work.groups.next(Instant::now(), self.delay) {
-                Next::Batch(batch) => {
+                Next::Batch(batch, threads) => {
                     drop(work);
+                    // There may be more, for another thread.
+                    self.compute.notify_one();
                     let (model, kind) = (Arc::clone(&batch[0].ticket.model), batch[0].ticket.kind);
                     let images = batch.len();
-                    self.compute(&model, kind, batch);
+                    self.compute(&model, kind, threads, batch);
                     work = self.lock();
-                    work.groups.computed(&model, kind, images, Instant::now());
+                    work.groups.computed(&model, (kind, threads), images, Instant::now());
                 }
-                Next::Nothing if work.ends => return,
+                Next::Nothing if work.ends => {
+                    self.compute.notify_one();
+                    return;
+                }
                 Next::Nothing | Next::Wait(None) => {
                     work = self.compute.wait(work).unwrap_or_else(PoisonError::into_inner);
                 }
@@ -200,14 +206,14 @@ impl Shared {
         }
     }
 
-    fn compute(&self, model: &Served, kind: Kind, mut batch: Vec<Ready>) {
+    fn compute(&self, model: &Served, kind: Kind, threads: Threads, mut batch: Vec<Ready>) {
         let (started, images) = (Instant::now(), batch.len());
         for image in &mut batch {
             image.ticket.begin(started);
             self.metrics.stage("queue", image.ticket.times.queue);
         }
         let inputs: Vec<&Prepared> = batch.iter().map(|image| &image.prepared).collect();
-        let computed = catch_unwind(AssertUnwindSafe(|| model.compute(kind, &inputs)));
+        let computed = catch_unwind(AssertUnwindSafe(|| model.compute(kind, threads, &inputs)));
         let time = started.elapsed();
         self.metrics.stage("compute", time);
         self.metrics.batch(&model.name, images, time);
