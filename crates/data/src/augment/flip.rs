@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 pub enum Flip {
     /// None (`false`).
     Never,
-    /// Each with probability 0.5, in each epoch anew (`true`,
+    /// Each with probability 0.5, drawn again in each epoch (`true`,
     /// `torchvision.transforms.RandomHorizontalFlip()`).
     Random,
     /// Each with probability 0.5 in the first epoch, then in every other epoch (`"alternating"`):
