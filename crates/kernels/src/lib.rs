@@ -4,7 +4,7 @@
 //! the caller passes scratch. A wrong call panics before it computes anything, as does one of 2^32
 //! items of work or more. A call takes [`Values`] of either [`Dtype`]. Algorithms are written once,
 //! generic over the vector of an instruction set and the scalar type, and are compiled in this
-//! crate only. This is the only crate with `unsafe` code.
+//! crate only. Apart from `resnet-mpi`, this is the only crate with `unsafe` code.
 
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!("resnet needs a 64-bit target");
