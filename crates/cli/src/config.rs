@@ -176,6 +176,7 @@ impl Settings {
         recipe.dtype = dtype.map_or(known, Dtype::from);
         let graph = arch.graph(classes.len());
         overrides::apply(&self.args.recipe, &mut recipe, &graph, classes, named)?;
+        recipe.parallel = self.args.parallel.applied(recipe.parallel);
         Ok(recipe)
     }
 

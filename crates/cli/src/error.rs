@@ -25,13 +25,23 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     if error.chain().any(is_broken_pipe) {
         return ExitCode::SUCCESS;
     }
-    let red = Style::new().bold().fg_color(Some(AnsiColor::Red.into()));
-    print::status(format!("{red}error:{red:#} {}", printable(&message(error))));
+    print_error(error);
+    ExitCode::from(exit_code(error))
+}
+
+/// The exit code of an error.
+pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
     match error.downcast_ref::<Interrupted>() {
         Some(interrupted) => interrupted.exit_code(),
-        None if error.is::<Usage>() => ExitCode::from(2),
-        None => ExitCode::FAILURE,
+        None if error.is::<Usage>() => 2,
+        None => 1,
     }
+}
+
+/// Prints an error.
+pub(crate) fn print_error(error: &anyhow::Error) {
+    let red = Style::new().bold().fg_color(Some(AnsiColor::Red.into()));
+    print::status(format!("{red}error:{red:#} {}", printable(&message(error))));
 }
 
 /// The error and its causes. A cause that the text already contains is left out.

@@ -3,10 +3,9 @@
 
 use std::{
     fmt, io,
-    process::ExitCode,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
 };
 
@@ -38,25 +37,61 @@ pub(crate) struct Interrupt {
 impl Interrupt {
     /// Installs the handlers of both signals.
     pub(crate) fn catch() -> io::Result<Self> {
-        let requested = Arc::new(AtomicBool::new(false));
-        let signal = Arc::new(AtomicUsize::new(0));
+        let interrupt = Interrupt::new();
         for number in [SIGINT, SIGTERM] {
             // The order matters: the first signal finds `requested` unset, then sets it.
-            flag::register_conditional_shutdown(number, 128 + number, Arc::clone(&requested))?;
-            flag::register(number, Arc::clone(&requested))?;
-            flag::register_usize(number, Arc::clone(&signal), number as usize)?;
+            let requested = Arc::clone(&interrupt.requested);
+            flag::register_conditional_shutdown(number, 128 + number, requested)?;
+            interrupt.request_on(number)?;
         }
-        Ok(Interrupt { requested, signal })
+        Ok(interrupt)
+    }
+
+    /// The same for a process among others: a launcher may pass a signal on that the process also gets from the
+    /// terminal, so the second one does nothing.
+    fn catch_in_group() -> io::Result<Self> {
+        let interrupt = Interrupt::new();
+        [SIGINT, SIGTERM].into_iter().try_for_each(|number| interrupt.request_on(number))?;
+        Ok(interrupt)
+    }
+
+    /// What a training catches: Ctrl-C and SIGTERM, as one of this many processes, and SIGUSR1.
+    pub(crate) fn of_training(processes: usize) -> io::Result<Self> {
+        let interrupt =
+            if processes == 1 { Interrupt::catch() } else { Interrupt::catch_in_group() }?;
+        interrupt.catch_user_signal()?;
+        Ok(interrupt)
+    }
+
+    fn new() -> Self {
+        let (requested, signal) = (Arc::default(), Arc::default());
+        Interrupt { requested, signal }
+    }
+
+    /// From now on a signal requests a stop.
+    fn request_on(&self, number: i32) -> io::Result<()> {
+        flag::register(number, Arc::clone(&self.requested))?;
+        flag::register_usize(number, Arc::clone(&self.signal), number as usize)?;
+        Ok(())
+    }
+
+    /// From now on SIGUSR1 requests a stop: batch systems send it before the time of a job is over, and launchers
+    /// pass it on to all processes.
+    #[cfg(unix)]
+    fn catch_user_signal(&self) -> io::Result<()> {
+        self.request_on(signal_hook::consts::SIGUSR1)
+    }
+
+    #[cfg(not(unix))]
+    fn catch_user_signal(&self) -> io::Result<()> {
+        Ok(())
     }
 
     /// From now on SIGHUP (the terminal closes) requests a stop. The shell may send it twice, so it
     /// never ends the process at once.
     #[cfg(unix)]
     pub(crate) fn catch_hang_up(&self) -> io::Result<()> {
-        use signal_hook::consts::SIGHUP;
-        flag::register(SIGHUP, Arc::clone(&self.requested))?;
-        flag::register_usize(SIGHUP, Arc::clone(&self.signal), SIGHUP as usize)?;
-        Ok(())
+        self.request_on(signal_hook::consts::SIGHUP)
     }
 
     #[cfg(not(unix))]
@@ -99,9 +134,9 @@ impl Interrupt {
 pub(crate) struct Interrupted(pub(crate) usize);
 
 impl Interrupted {
-    /// The conventional exit code: 130 for Ctrl-C, 143 for SIGTERM.
-    pub(crate) fn exit_code(&self) -> ExitCode {
-        u8::try_from(128 + self.0).map_or(ExitCode::FAILURE, ExitCode::from)
+    /// The conventional exit code: 130 for Ctrl-C, 143 for SIGTERM, 138 for SIGUSR1.
+    pub(crate) fn exit_code(&self) -> u8 {
+        u8::try_from(128 + self.0).unwrap_or(1)
     }
 }
 

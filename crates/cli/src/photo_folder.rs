@@ -12,7 +12,8 @@ use resnet::{
     config::{DataConfig, TrainConfig},
     data::{
         CacheOptions, ImageSet, NamedPhotos, Parts, PhotoList, PhotoOptions, PhotoSet, Photos,
-        default_cache_dir, photo::Preparation, read_photo_names, write_photo_names,
+        default_cache_dir, parse_photo_names, photo::Preparation, read_photo_names,
+        write_photo_names,
     },
     engine::memory,
     model_file::Model,
@@ -97,9 +98,39 @@ pub(crate) fn of_run(
     reading: &PhotoReadingArgs,
     global: &Global,
 ) -> anyhow::Result<Parts> {
+    let named = named_of_run(run, Path::new(&config.data.name))?;
+    of_config(named, config, reading, global)
+}
+
+/// Opens the photos of another process's run, by what its file of names contains.
+pub(crate) fn announced(
+    names: &[u8],
+    config: &TrainConfig,
+    reading: &PhotoReadingArgs,
+    global: &Global,
+) -> anyhow::Result<Parts> {
     let root = Path::new(&config.data.name);
-    let named = named_of_run(run, root)?;
-    let classes = config.data.classes.clone();
+    let named = parse_photo_names(names, root).context("process 0 sent other photos")?;
+    let lists = named.iter().flatten().map(|(list, _)| list);
+    let paths = lists.flat_map(|list| (0..list.len()).map(|index| list.path(index)));
+    let missing: Vec<PathBuf> = paths.filter(|path| !path.is_file()).collect();
+    if let Some(first) = missing.first() {
+        let (more, root) = (missing.len() - 1, root.shown());
+        bail!(
+            "{} and {more} more photos of the run are not here: bring all of {root}",
+            first.shown()
+        );
+    }
+    of_config(named, config, reading, global)
+}
+
+fn of_config(
+    named: [Option<NamedPhotos>; 3],
+    config: &TrainConfig,
+    reading: &PhotoReadingArgs,
+    global: &Global,
+) -> anyhow::Result<Parts> {
+    let (root, classes) = (Path::new(&config.data.name), config.data.classes.clone());
     let parts = parts(root, classes, named, config.data.image_size, reading, global)?;
     let own_validation = config.data.photos.as_ref().is_some_and(|photos| photos.own_validation);
     Ok(Parts { own_validation, ..parts })

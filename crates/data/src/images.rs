@@ -137,13 +137,15 @@ pub struct Dataset {
     pub test: Images,
 }
 
-/// A batch of `labels.len()` images.
+/// A batch of `labels.len()` images, or a part of one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Batch {
     /// Rows of an image.
     pub height: usize,
     /// Columns of an image.
     pub width: usize,
+    /// Images of the whole batch, with those that cannot be used.
+    pub whole: usize,
     /// Pixels: `[n][height][width][channels]`.
     pub pixels: Vec<u8>,
     /// The class of each image.

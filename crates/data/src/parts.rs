@@ -4,6 +4,8 @@ use std::{borrow::Cow, ops::ControlFlow};
 
 use resnet_network::preprocess::Normalisation;
 
+use sha2::{Digest, Sha256};
+
 use crate::{DataError, Dataset, Images, Photos};
 
 /// A data set to train on.
@@ -23,6 +25,32 @@ pub struct Parts {
     pub own_validation: bool,
     /// Images to test on, if there are any.
     pub test: Option<ImageSet>,
+}
+
+impl Parts {
+    /// A digest of classes, labels and images; of photos on disk their names, not what is in them. Equal for equal
+    /// data, also on other machines.
+    pub fn digest(&self) -> [u8; 32] {
+        let mut digest = Sha256::new();
+        let mut add = |bytes: &[u8]| {
+            digest.update((bytes.len() as u64).to_le_bytes());
+            digest.update(bytes);
+        };
+        self.classes.iter().for_each(|class| add(class.as_bytes()));
+        let sets = [Some(&self.train), self.validation.as_ref(), self.test.as_ref()];
+        for set in sets.into_iter().flatten() {
+            let labels: Vec<u8> =
+                set.labels().iter().flat_map(|label| label.to_le_bytes()).collect();
+            add(&labels);
+            match set {
+                ImageSet::Memory(images) => add(&images.pixels),
+                ImageSet::Photos(photos) => {
+                    (0..photos.len()).for_each(|photo| add(photos.list().bytes(photo)));
+                }
+            }
+        }
+        digest.finalize().into()
+    }
 }
 
 impl From<Dataset> for Parts {
@@ -99,16 +127,34 @@ impl ImageSet {
     pub fn visit(
         &self,
         batch_size: usize,
+        visit: impl FnMut(&[u8], &[u32]) -> ControlFlow<()>,
+    ) -> Result<(), DataError> {
+        self.visit_share(batch_size, 0, 1, visit)
+    }
+
+    /// The same with every batch whose number is `rank` modulo `size`.
+    ///
+    /// # Errors
+    /// As [`ImageSet::visit`].
+    ///
+    /// # Panics
+    /// If `size` is 0.
+    pub fn visit_share(
+        &self,
+        batch_size: usize,
+        rank: usize,
+        size: usize,
         mut visit: impl FnMut(&[u8], &[u32]) -> ControlFlow<()>,
     ) -> Result<(), DataError> {
         match self {
             ImageSet::Memory(images) => {
-                let mut batches = images.batches(batch_size);
+                let mut batches = images.batches(batch_size).skip(rank).step_by(size);
                 let _ = batches.try_for_each(|(pixels, labels)| visit(pixels, labels));
                 Ok(())
             }
             ImageSet::Photos(photos) => {
-                let mut batches = photos.batches(batch_size).map_err(DataError::Threads)?;
+                let batches = photos.some_batches(batch_size, |batch| batch % size == rank);
+                let mut batches = batches.map_err(DataError::Threads)?;
                 while let Some(batch) = batches.next() {
                     if visit(&batch.pixels, &batch.labels).is_break() {
                         return Ok(());

@@ -57,9 +57,16 @@ pub fn write_photo_names(path: &Path, parts: &[Option<NamedPhotos>; 3]) -> io::R
 /// # Errors
 /// If the file cannot be read or is damaged.
 pub fn read_photo_names(path: &Path, root: &Path) -> io::Result<[Option<NamedPhotos>; 3]> {
+    parse_photo_names(open(path)?, root)
+}
+
+/// The same of what such a file contains.
+///
+/// # Errors
+/// If it is damaged.
+pub fn parse_photo_names(names: impl Read, root: &Path) -> io::Result<[Option<NamedPhotos>; 3]> {
     let mut parts: [Option<NamedPhotos>; 3] = Default::default();
-    let file = open(path)?.take(MOST);
-    let (mut file, mut line, mut number) = (BufReader::new(file), Vec::new(), 0);
+    let (mut file, mut line, mut number) = (BufReader::new(names.take(MOST)), Vec::new(), 0);
     loop {
         line.clear();
         number += 1;

@@ -1,13 +1,14 @@
 //! The engine: trains and evaluates a network. It is the interface between the training loop and
 //! the arithmetic.
 
-use std::ops::Range;
+mod config;
+mod gradients;
 
-use resnet_kernels::{Cpu, Dtype, average, batch_norm::MOMENTUM, norm};
+use resnet_kernels::{Cpu, Dtype, average, norm};
 use resnet_network::{
     Network,
     graph::{Graph, NodeId},
-    optim::{Average, Muon, OptimizerConfig, Rates},
+    optim::{Average, Muon, Rates},
 };
 
 use crate::{
@@ -23,46 +24,7 @@ use crate::{
     program::Program,
 };
 
-/// The settings of an engine.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct EngineConfig {
-    /// Storage type of activations and their gradients in training.
-    pub dtype: Dtype,
-    /// Images of the largest micro-batch.
-    pub batch: usize,
-    /// Images of the largest batch that [`Engine::evaluate`] takes. Inside, it runs in
-    /// micro-batches of up to [`MICRO_BATCH_BYTES`](crate::MICRO_BATCH_BYTES).
-    pub eval_batch: usize,
-    /// Rows of an image.
-    pub height: usize,
-    /// Columns of an image.
-    pub width: usize,
-    /// The optimiser.
-    pub optimizer: OptimizerConfig,
-    /// The settings of the optimiser of convolutions, if it is Muon; the others then have SGD.
-    pub muon: Option<Muon>,
-    /// Weight of a batch in the running statistics of batch norms, in [0, 1]: PyTorch's `momentum`.
-    pub batch_norm_momentum: f64,
-    /// The kind of average that [`Engine::update_average`] moves, if any.
-    pub average: Option<Average>,
-}
-
-/// One image of 32x32 pixels at a time in fp32, with PyTorch's defaults.
-impl Default for EngineConfig {
-    fn default() -> Self {
-        EngineConfig {
-            dtype: Dtype::Fp32,
-            batch: 1,
-            eval_batch: 1,
-            height: 32,
-            width: 32,
-            optimizer: OptimizerConfig::default(),
-            muon: None,
-            batch_norm_momentum: MOMENTUM,
-            average: None,
-        }
-    }
-}
+pub use self::config::EngineConfig;
 
 /// Trains a network on this machine's processor. It owns the parameters, their gradients, the
 /// running statistics and the optimiser's state.
@@ -290,6 +252,13 @@ impl Engine {
         evaluated(&self.network, &self.average)
     }
 
+    /// The running statistics, in the order of [`Network::running_values`], and the `num_batches_tracked` of each
+    /// batch norm: to be combined with those of other parts of a batch.
+    pub fn running_mut(&mut self) -> (&mut [f32], &mut [i64]) {
+        self.eval_is_current = false;
+        self.network.running_mut()
+    }
+
     /// The present network, and what the optimiser keeps.
     pub fn store(&self) -> (&Network, &OptimizerBuffers) {
         (&self.network, &self.optimizer.buffers)
@@ -315,37 +284,6 @@ impl Engine {
         // Only now: the step above may panic.
         self.under_way = true;
         result
-    }
-
-    /// The gradients since the last update, in the order of [`Network::values`].
-    pub fn gradients(&self) -> &[f32] {
-        &self.gradients
-    }
-
-    /// The same, to be changed before the update: summed over machines, or clipped.
-    pub fn gradients_mut(&mut self) -> &mut [f32] {
-        &mut self.gradients
-    }
-
-    /// Scales the gradients so that their total norm is at most `max_norm`, as
-    /// `torch.nn.utils.clip_grad_norm_`: by `max_norm / (norm + 1e-6)` if that is less than 1. Those of
-    /// frozen parameters do not count. Returns the norm before.
-    pub fn clip_grad_norm(&mut self, max_norm: f64) -> f64 {
-        let Engine { cpu, gradients, norm_scratch, .. } = self;
-        let of_muon = self.muon.iter().flat_map(MuonState::trained);
-        let trained: Vec<Range<usize>> = self.optimizer.trained().chain(of_muon).collect();
-        let squares = trained.iter().map(|range| {
-            let scratch = &mut norm_scratch[..norm::scratch_len(range.len())];
-            norm::sum_of_squares(cpu, &gradients[range.clone()], scratch)
-        });
-        let total = squares.sum::<f64>().sqrt();
-        let factor = max_norm / (total + 1e-6);
-        if factor < 1.0 {
-            for range in trained {
-                norm::scale(cpu, factor as f32, &mut gradients[range]);
-            }
-        }
-        total
     }
 
     /// Updates the parameters at a learning rate, or at those of the optimiser and Muon. The next micro-batch

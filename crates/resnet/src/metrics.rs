@@ -71,8 +71,12 @@ pub struct EpochMetrics {
     pub learning_rate: f32,
     /// Training time without evaluation, seconds.
     pub seconds: f64,
-    /// Training images per second.
+    /// Training images per second, of all processes together.
     pub images_per_second: f64,
+    /// Of the seconds those in which process 0 waited for others, and took in what they sent, if there are several
+    /// processes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub communication_seconds: Option<f64>,
 }
 
 impl EpochMetrics {
@@ -118,6 +122,13 @@ pub(crate) struct Progress {
     pub(crate) correct: u64,
     /// Training time, seconds.
     pub(crate) seconds: f64,
+    /// Of these the time in which process 0 waited for others.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) waited: f64,
+}
+
+fn is_zero(&x: &f64) -> bool {
+    x == 0.0
 }
 
 impl State {
@@ -209,6 +220,7 @@ pub(crate) mod tests {
             learning_rate: 0.1,
             seconds: p.seconds,
             images_per_second: p.images_per_second(),
+            communication_seconds: None,
         };
         state.end_epoch(metrics);
         state.progress.add(4, 0.3, 1, Duration::from_millis(100));

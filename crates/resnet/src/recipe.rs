@@ -31,7 +31,11 @@ use crate::{
     schedule::{Schedule, WarmUp},
 };
 
-pub use self::{class_weights::ClassWeights, freeze::Freeze, image_sizes::SizePhase};
+pub use resnet_comm::Wire;
+
+pub use self::{
+    class_weights::ClassWeights, freeze::Freeze, image_sizes::SizePhase, parallel::DataParallel,
+};
 
 mod class_weights;
 mod depth;
@@ -39,6 +43,7 @@ mod finetune;
 mod freeze;
 mod image_sizes;
 mod named;
+mod parallel;
 mod photos;
 mod usual;
 
@@ -148,6 +153,9 @@ pub struct Recipe {
     /// Layers that do not train for a part of the run, or all of it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub freeze: Vec<Freeze>,
+    /// How batches are cut for several processes.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub parallel: DataParallel,
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {

@@ -9,6 +9,7 @@ mod init;
 mod lr_find;
 mod model;
 mod optimizer;
+mod parallel;
 mod predict;
 mod preview;
 mod report;
@@ -113,7 +114,7 @@ Examples:
   resnet predict demo cat.jpg          Predict the class of a photo
   resnet convert runs/NAME model.onnx  Export a run to ONNX
 
-Exit codes: 0 success, 1 failure, 2 wrong usage, 129, 130 or 143 interrupted (the run is saved).";
+Exit codes: 0 success, 1 failure, 2 wrong usage, 75 no answer\nfrom another process of a run, 129, 130, 138 or 143 interrupted (the run is saved).";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {

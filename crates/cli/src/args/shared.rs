@@ -12,7 +12,7 @@ use resnet::{
 use resnet_formats::printable;
 
 use super::values::{self, Mean, Std};
-use crate::print;
+use crate::{cores, print};
 
 /// The default architecture.
 pub(crate) const DEFAULT_ARCH: &str = "resnet18-cifar";
@@ -21,7 +21,8 @@ pub(crate) const DEFAULT_ARCH: &str = "resnet18-cifar";
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
-    /// Number of CPU threads [default: all cores]
+    /// Number of CPU threads [default: all cores; under mpirun or srun those of the machine divided by its
+    /// processes]
     #[arg(long, global = true, value_name = "N", value_parser = values::threads)]
     pub(crate) threads: Option<usize>,
     /// Print only results and errors
@@ -37,8 +38,7 @@ impl Global {
 
     /// Number of threads.
     pub(crate) fn cpu_threads(&self) -> usize {
-        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-        self.threads.unwrap_or_else(cores)
+        self.threads.unwrap_or_else(cores::default_threads)
     }
 
     /// Prints a note on stderr, unless `--quiet` is given.

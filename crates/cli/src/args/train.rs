@@ -16,6 +16,7 @@ use super::{
     fine_tuning::FineTuningArgs,
     init::InitArg,
     optimizer::OptimizerArgs,
+    parallel::ParallelArgs,
     selection::SelectionArgs,
     shared::{DEFAULT_ARCH, DataDir, Dtype, NormalisationArgs, Output, WeightsArg},
     values,
@@ -37,6 +38,8 @@ pub(crate) struct TrainArgs {
     pub(crate) start: StartArgs,
     #[command(flatten)]
     pub(crate) recipe: RecipeArgs,
+    #[command(flatten)]
+    pub(crate) parallel: ParallelArgs,
     #[command(flatten)]
     pub(crate) images: ImagesArgs,
     #[command(flatten, next_help_heading = "Data")]
@@ -72,7 +75,7 @@ impl TrainArgs {
     /// Names of the options and arguments that set up a run, of those given on the command line. A
     /// resumed run keeps its own settings.
     pub(super) fn settings(command: &Command, matches: &ArgMatches) -> Vec<String> {
-        const OTHERS: [&str; 10] = [
+        const OTHERS: [&str; 11] = [
             "resume",
             "ui",
             "tensorboard",
@@ -80,6 +83,7 @@ impl TrainArgs {
             "data-dir",
             "threads",
             "quiet",
+            "comm-timeout",
             "workers",
             "cache",
             "cache-size",

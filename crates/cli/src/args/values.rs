@@ -105,6 +105,11 @@ pub(crate) fn pixels(text: &str) -> Result<u64, String> {
     number(text, "a whole number from 1000000 to 134217728", |n| range.contains(n))
 }
 
+/// Parts of a batch.
+pub(crate) fn shards(text: &str) -> Result<usize, String> {
+    number(text, "a whole number from 1 to 65536", |n| (1..=65_536).contains(n))
+}
+
 /// Images that are computed together.
 pub(crate) fn served_batch(text: &str) -> Result<usize, String> {
     number(text, "a whole number from 1 to 32", |n| (1..=predictor::BATCH).contains(n))

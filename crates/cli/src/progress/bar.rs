@@ -176,6 +176,7 @@ mod tests {
                 cpu: None,
                 isa: "portable".into(),
                 threads: 16,
+                processes: 1,
                 dtype: Dtype::Fp32,
                 dtype_reason: "avx512-bf16 has native bfloat16 dot products, bf16 would be faster"
                     .into(),
@@ -198,6 +199,7 @@ mod tests {
             learning_rate: 0.001,
             seconds: 4000.0,
             images_per_second: 11.25,
+            communication_seconds: None,
         }
     }
 

@@ -72,6 +72,7 @@ mod tests {
             learning_rate: 0.1,
             seconds: 10.0,
             images_per_second: 10.0,
+            communication_seconds: None,
         };
         [Event::Batch(batch), Event::EpochEnd { metrics, best: true }]
     }

@@ -22,6 +22,7 @@ mod photo_check;
 mod photo_preview;
 mod photo_training;
 mod predict;
+mod processes;
 mod protocols;
 mod published;
 mod pytorch;

@@ -29,11 +29,11 @@ use self::{
 };
 pub use cache::CacheOptions;
 pub(crate) use form::Form;
-pub(crate) use pipeline::Plan;
 
 use crate::{
     DataError, Epoch, PhotoList,
     photo::{self, MAX_FILE, MemoryBudget, Photo, PhotoError, PhotoFileError},
+    plan::Plan,
     transform::{Scratch, Transform},
 };
 
@@ -197,8 +197,16 @@ impl Photos {
     /// # Errors
     /// If the thread cannot be started.
     pub fn batches(&self, batch_size: usize) -> io::Result<Epoch> {
-        let order = (0..self.len()).collect();
-        let plan = Plan { order, batch_size, first_batch: 0, sizes: Vec::new() };
+        self.some_batches(batch_size, |_| true)
+    }
+
+    /// The same of the batches that `of` chooses by their number, from 0.
+    pub(crate) fn some_batches(
+        &self,
+        batch_size: usize,
+        of: impl Fn(usize) -> bool,
+    ) -> io::Result<Epoch> {
+        let plan = Plan::in_order(self.len(), batch_size, of);
         let work = Evaluated { photos: self.clone() };
         pipeline::start(plan, self.preparation.image_size, self.shared.workers, work)
     }

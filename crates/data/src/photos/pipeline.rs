@@ -9,20 +9,11 @@ use std::{
     thread,
 };
 
-use crate::{DataError, Epoch, epoch::Output};
-
-/// The images of an epoch.
-#[derive(Clone, Debug)]
-pub(crate) struct Plan {
-    /// Their draws ([`Sampling::draws`](crate::Sampling)), in order.
-    pub(crate) order: Vec<usize>,
-    /// Images of a batch; the last one may have fewer.
-    pub(crate) batch_size: usize,
-    /// The first batch to make.
-    pub(crate) first_batch: usize,
-    /// Rows and columns of the images of each batch; batches beyond the list have the usual ones.
-    pub(crate) sizes: Vec<usize>,
-}
+use crate::{
+    DataError, Epoch,
+    epoch::Output,
+    plan::{Plan, PlannedBatch},
+};
 
 /// Why there is no image.
 pub(super) enum Unusable {
@@ -62,22 +53,19 @@ pub(super) fn start(
     workers: usize,
     work: impl Work,
 ) -> io::Result<Epoch> {
-    let batches = plan.order.len().div_ceil(plan.batch_size).saturating_sub(plan.first_batch);
-    Epoch::start(batches, move |output| run(&plan, usual_side, workers, &work, output))
+    Epoch::start(plan.len(), move |output| run(&plan, usual_side, workers, &work, output))
 }
 
 type Made = thread::Result<Result<Vec<u8>, Unusable>>;
 
 fn run(plan: &Plan, usual_side: usize, workers: usize, work: &impl Work, output: &Output) {
-    let Plan { order, batch_size, first_batch, sizes } = plan;
-    let side = |batch: usize| sizes.get(batch).copied().unwrap_or(usual_side);
-    let first = first_batch.saturating_mul(*batch_size).min(order.len());
-    let queue = Queue::new(first, order.len(), 4 * workers);
+    let order = plan.order();
+    let queue = Queue::new(order.len(), 4 * workers);
     let (done, made) = mpsc::channel();
     let make = |done: mpsc::Sender<(usize, Made)>| {
         let mut scratch = Default::default();
         while let Some((position, mut pixels)) = queue.take() {
-            let side = side(position / batch_size);
+            let side = plan.side_at(position).unwrap_or(usual_side);
             let attempt = || {
                 pixels.clear();
                 work.make(order[position], side, &mut scratch, &mut pixels).map(|()| pixels)
@@ -111,17 +99,16 @@ fn run(plan: &Plan, usual_side: usize, workers: usize, work: &impl Work, output:
             }
             early.remove(&position)
         };
-        let of_epoch = order.chunks(*batch_size).enumerate();
-        let batches = of_epoch.len();
         let mut images = 0;
-        for (index, indices) in of_epoch.skip(*first_batch) {
+        for PlannedBatch { positions, side, whole } in plan.batches() {
             let mut batch = output.batch();
-            (batch.height, batch.width) = (side(index), side(index));
+            batch.whole = whole;
+            (batch.height, batch.width) = (side.unwrap_or(usual_side), side.unwrap_or(usual_side));
             batch.pixels.clear();
             batch.labels.clear();
             batch.draws.clear();
-            for (place, &image) in indices.iter().enumerate() {
-                let position = index * batch_size + place;
+            for position in positions.clone() {
+                let image = order[position];
                 let Some(made) = next(position) else { return };
                 queue.advance(position + 1);
                 match made.unwrap_or_else(|cause: Box<dyn Any + Send>| panic::resume_unwind(cause))
@@ -138,7 +125,7 @@ fn run(plan: &Plan, usual_side: usize, workers: usize, work: &impl Work, output:
             }
             images += batch.labels.len();
             // The rest of an epoch may be few photos, all of it is not.
-            if images == 0 && *first_batch == 0 && index + 1 == batches {
+            if images == 0 && plan.is_whole() && positions.end == order.len() {
                 return output.fail(DataError::NoneUsable { photos: order.len() });
             }
             if !output.send(batch) {
@@ -169,8 +156,8 @@ struct State {
 struct EndOf<'a>(&'a Queue);
 
 impl Queue {
-    fn new(first: usize, end: usize, window: usize) -> Queue {
-        let state = State { next: first, done: first, ended: false, spare: Vec::new() };
+    fn new(end: usize, window: usize) -> Queue {
+        let state = State { next: 0, done: 0, ended: false, spare: Vec::new() };
         Queue { state: Mutex::new(state), changed: Condvar::new(), end, window }
     }
 

@@ -114,6 +114,22 @@ impl Network {
         [&mut self.values, &mut self.running]
     }
 
+    /// The running statistics in the order of [`Network::running_values`], and the `num_batches_tracked` of each
+    /// batch norm, mutable.
+    pub fn running_mut(&mut self) -> (&mut [f32], &mut [i64]) {
+        (&mut self.running, &mut self.batches_tracked)
+    }
+
+    /// The batch norms, in the order of their running statistics.
+    pub fn norms(&self) -> impl Iterator<Item = NodeId> {
+        self.stats.iter().map(|stats| stats.node)
+    }
+
+    /// The `num_batches_tracked` of each batch norm.
+    pub fn all_batches_tracked(&self) -> &[i64] {
+        &self.batches_tracked
+    }
+
     /// Takes over the `num_batches_tracked` of a network of the same graph.
     ///
     /// # Panics

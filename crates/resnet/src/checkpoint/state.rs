@@ -168,7 +168,7 @@ fn from_metadata(
 
 /// Whether a run of this configuration can have this state. Every number is checked.
 fn is_of_run(progress: &Progress, history: &[EpochMetrics], config: &TrainConfig) -> bool {
-    let Progress { step, epoch, batch, images, loss, correct, seconds } = *progress;
+    let Progress { step, epoch, batch, images, loss, correct, seconds, waited } = *progress;
     let (first, last) = config.steps_of_epoch(epoch);
     let epochs = history.iter().map(|metrics| metrics.epoch);
     let first_epoch = config.first_epoch();
@@ -184,6 +184,7 @@ fn is_of_run(progress: &Progress, history: &[EpochMetrics], config: &TrainConfig
         && correct <= images
         && sum(loss)
         && sum(seconds)
+        && sum(waited)
 }
 
 fn need<T: DeserializeOwned>(

@@ -4,7 +4,7 @@ use super::{TrainConfig, lengths};
 use crate::{
     data::PaddingMode,
     optim::{AdamWConfig, Average, Muon, OptimizerConfig, SgdConfig},
-    recipe::Recipe,
+    recipe::{DataParallel, Recipe},
 };
 
 /// The most channels of an image.
@@ -17,7 +17,7 @@ impl TrainConfig {
     /// A message that names the number that is not, and its option.
     pub fn check(&self) -> Result<(), String> {
         let recipe = &self.recipe;
-        let Recipe { lr, batch_size, label_smoothing, augment, .. } = recipe;
+        let Recipe { lr, batch_size, label_smoothing, augment, parallel, .. } = recipe;
         let normalisation = &self.data.normalisation;
         let finite = |x: f64| x.is_finite() && x >= 0.0;
         recipe.schedule.check()?;
@@ -51,6 +51,14 @@ impl TrainConfig {
             (
                 self.continues_after.is_none() || self.init_from.is_some(),
                 "continues_after needs init_from, the file that was trained for those epochs",
+            ),
+            (
+                (1..=*batch_size.max(&1)).contains(&parallel.shards),
+                "there must be 1 shard to as many as the images of a batch (--shards, --batch-size)",
+            ),
+            (
+                parallel.shards > 1 || *parallel == DataParallel::default(),
+                "sync_batch_norm and wire need several shards (--shards, or several processes)",
             ),
             (*batch_size > 0, "the batch size is 0: --batch-size must be at least 1"),
             (

@@ -237,6 +237,7 @@ mod tests {
             learning_rate: 0.1,
             seconds: 1.0,
             images_per_second: 1.0,
+            communication_seconds: None,
         };
         let run = PlannedRun { net: net.parse().unwrap(), seed };
         let epochs = errors.iter().enumerate().map(epoch).collect();

@@ -3,7 +3,7 @@
 use resnet_kernels::batch_norm::MOMENTUM;
 use resnet_network::optim::SgdConfig;
 
-use super::{Length, Recipe};
+use super::{DataParallel, Length, Recipe};
 use crate::{
     Dtype,
     data::{Augment, Sampling},
@@ -43,6 +43,7 @@ impl Recipe {
             mix: None,
             image_sizes: Vec::new(),
             freeze: Vec::new(),
+            parallel: DataParallel::default(),
         }
     }
 }

@@ -84,7 +84,7 @@ pub fn measure(config: &TrainConfig, data: &Parts, cpu: &Cpu) -> Result<Speed, T
     let mut trainer = Trainer::new(&config, sample, cpu, config.init_from.as_deref())?;
     let start = Instant::now();
     let images = config.data.train_images + tested;
-    let _ = trainer.keep_features(&StopFlag::new(0), &mut |_| {})?;
+    trainer.keep_features(&StopFlag::new(0), &mut |_| {})?;
     let features = start.elapsed().as_secs_f64() / images as f64;
     let (mut mean, mut decoding) = (0.0, 0.0);
     for (index, part) in config.recipe.parts().into_iter().enumerate() {
@@ -131,7 +131,7 @@ fn step_time(
     let start = Instant::now();
     let mut begun = start;
     while start.elapsed() < TIME_STEPS || times.len() <= WARM_UP {
-        let Some(batch) = batches.next() else {
+        let Some(shards) = trainer.next(&mut batches) else {
             if let Some(error) = batches.take_error() {
                 return Err(error.into());
             }
@@ -141,8 +141,8 @@ fn step_time(
             batches = trainer.batches_of_size(size)?;
             continue;
         };
-        trainer.step(&batch, step, rates)?;
-        batches.recycle(batch);
+        trainer.step(&shards, step, rates, 0)?;
+        shards.into_iter().for_each(|shard| batches.recycle(shard));
         let now = Instant::now();
         times.push((now - begun).as_secs_f64());
         begun = now;

@@ -5,11 +5,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use resnet_comm::CommError;
 use resnet_formats::{Shown, printable, quoted_path};
 use thiserror::Error;
 
 use crate::{
     checkpoint::CheckpointError,
+    config::TrainConfig,
     data::DataError,
     engine::PlanError,
     metrics::{Progress, State},
@@ -70,6 +72,12 @@ pub enum TrainError {
         /// Another checkpoint of the run, if that may help.
         instead: Option<PathBuf>,
     },
+    /// The processes of the run cannot train it together.
+    #[error("{0}")]
+    Processes(String),
+    /// The processes of the run cannot go on together.
+    #[error("training with several processes: {0}")]
+    Communication(#[from] CommError),
     /// The run cannot have this length.
     #[error("{0}")]
     Length(String),
@@ -89,10 +97,10 @@ pub enum TrainError {
 }
 
 impl TrainError {
-    pub(super) fn diverged(run: &RunFolder, state: &State) -> Self {
+    pub(super) fn diverged(config: &TrainConfig, run: Option<&RunFolder>, state: &State) -> Self {
         let Progress { epoch, batch, .. } = state.progress;
-        let kept = Some(run.path().join(LAST)).filter(|last| last.exists());
-        TrainError::Diverged { epoch, batch, lr: run.config().recipe.lr, kept }
+        let kept = run.map(|run| run.path().join(LAST)).filter(|last| last.exists());
+        TrainError::Diverged { epoch, batch, lr: config.recipe.lr, kept }
     }
 
     /// For `map_err`: a run cannot resume from the checkpoint `file`.

@@ -151,6 +151,7 @@ pub(super) mod tests {
                 cpu: Some("a processor".into()),
                 isa: "portable".into(),
                 threads: 2,
+                processes: 1,
                 dtype: Dtype::Fp32,
                 dtype_reason: "portable has no native bfloat16 dot products".into(),
             },
@@ -188,6 +189,7 @@ pub(super) mod tests {
             learning_rate: 0.1,
             seconds: 1.5,
             images_per_second: 281.3,
+            communication_seconds: None,
         }
     }
 

@@ -3,11 +3,11 @@
 
 use std::{
     collections::HashSet,
-    ops::ControlFlow::{self, Break, Continue},
+    ops::ControlFlow::{Break, Continue},
     sync::atomic::Ordering::Relaxed,
 };
 
-use super::{Event, StopFlag, feature_bytes::to_bytes, trainer::Trainer};
+use super::{Event, StopFlag, feature_bytes::to_bytes, shards::agree, trainer::Trainer};
 use crate::{
     config::TrainConfig,
     data::{Augment, DataError, ImageSet, Images},
@@ -32,7 +32,7 @@ impl Trainer<'_> {
     /// Computes the features of all images, if they are the same in every epoch and memory holds them (a quarter
     /// of what is free). From then on the trainer has them in place of the images. In fp32 the run is, bit for
     /// bit, the one without this; in bf16 an image's features depend on the images that they are computed with,
-    /// which are those before and after it. Breaks if stopped.
+    /// which are those before and after it. If stopped, it leaves the images as they are.
     ///
     /// # Errors
     /// If photos cannot be read.
@@ -40,20 +40,23 @@ impl Trainer<'_> {
         &mut self,
         stop: &StopFlag,
         listen: &mut dyn FnMut(&Event),
-    ) -> Result<ControlFlow<()>, DataError> {
+    ) -> Result<(), DataError> {
         let graph = self.engine.store().0.graph();
         let sets = [&self.validation, &self.test];
         let evaluated: usize = sets.iter().map(|set| set.as_ref().map_or(0, ImageSet::len)).sum();
         let images = self.loader.len() + evaluated;
         let needed = images * self.engine.features_len() * size_of::<f32>();
         let has_room = memory::available().is_none_or(|free| needed <= free / 4);
-        if !are_constant(self.config, graph) || !has_room || self.has_features {
-            return Ok(Continue(()));
+        if !are_constant(self.config, graph) || self.has_features {
+            return Ok(());
         }
         // The layers that train are the same in every step. Without memory for it, the first step says so.
         let size = [self.config.data.image_size; 2];
-        if self.plan.update(&mut self.engine, self.config, size, 0).is_err() {
-            return Ok(Continue(()));
+        let can = has_room && self.plan.update(&mut self.engine, self.config, size, 0).is_ok();
+        // All processes have features, or none has. An error is seen again in the first step.
+        let group = self.group;
+        if !matches!(agree(group, usize::from(!can)), Ok(0)) {
+            return Ok(());
         }
         listen(&Event::Note(format!(
             "only the classifier trains, and images are not augmented: what enters it is computed once, for \
@@ -63,15 +66,16 @@ impl Trainer<'_> {
         let mut goes_on = |more: usize| {
             done += more;
             listen(&Event::Evaluating { done, images });
-            stop.load(Relaxed) == 0
+            // All have the same batches: they stop after the same one, and hear of each other meanwhile.
+            matches!(agree(group, stop.load(Relaxed)), Ok(0))
         };
         let Some((train, missing)) = self.training_features(&mut goes_on)? else {
-            return Ok(Break(()));
+            return Ok(());
         };
         let mut sets = [self.validation.clone(), self.test.clone()];
         for set in sets.iter_mut().flatten() {
             let Some(features) = self.evaluated_features(set, &mut goes_on)? else {
-                return Ok(Break(()));
+                return Ok(());
             };
             *set = ImageSet::Memory(features);
         }
@@ -81,7 +85,7 @@ impl Trainer<'_> {
         self.loader = self.loader.clone().with_images(train, missing);
         [self.validation, self.test] = sets;
         self.has_features = true;
-        Ok(Continue(()))
+        Ok(())
     }
 
     /// The features of the training images, and which images are missing; none if `goes_on` ends it.
@@ -99,7 +103,8 @@ impl Trainer<'_> {
             labels: self.loader.labels().to_vec(),
         };
         let mut missing: HashSet<usize> = (0..self.loader.len()).collect();
-        let mut batches = self.loader.in_order().map_err(DataError::Threads)?;
+        let mut batches =
+            self.loader.in_order(self.batch_of_engine()).map_err(DataError::Threads)?;
         while let Some(batch) = batches.next() {
             let images = batch.labels.len();
             let input = Input::Bytes(&batch.pixels, &data.normalisation);

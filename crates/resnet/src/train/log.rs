@@ -48,8 +48,9 @@ impl Event {
                 if s.step > 0 {
                     line += &format!(", {} of them done", s.step);
                 }
-                let Machine { threads, isa, dtype, dtype_reason, .. } = &s.machine;
-                Some(line + &format!("; {threads} threads, {isa}; {dtype}: {dtype_reason}"))
+                let Machine { isa, dtype, dtype_reason, .. } = &s.machine;
+                let workers = s.machine.workers();
+                Some(line + &format!("; {workers}, {isa}; {dtype}: {dtype_reason}"))
             }
             Event::Note(note) => Some(format!("note: {note}")),
             Event::IsaChanged { before, now } => {
@@ -85,7 +86,11 @@ impl Event {
                 if let Some(MetricValue { metric, value }) = m.chosen_by {
                     line += &format!(", {metric} {value:.2}%");
                 }
-                Some(line + &format!("; {:.1} s, {:.0} images/s", m.seconds, m.images_per_second))
+                line += &format!("; {:.1} s, {:.0} images/s", m.seconds, m.images_per_second);
+                if let Some(waited) = m.communication_seconds {
+                    line += &format!(", {waited:.1} s of it waiting for other processes");
+                }
+                Some(line)
             }
             Event::Saved { path } => Some(format!("saved {}", path.shown())),
             Event::Stopped { folder, epoch, batch } => Some(format!(

@@ -110,18 +110,18 @@ pub fn lr_find(
             if step == range.steps || stop.load(Relaxed) != 0 {
                 break 'epochs;
             }
-            let Some(batch) = batches.next() else {
+            let Some(shards) = trainer.next(&mut batches) else {
                 let error = batches.take_error().expect("the loader has a batch for every step");
                 return Err(error.into());
             };
             let lr = range.lr(step);
-            let result = trainer.step(&batch, step, rates(&config.recipe, lr, step))?;
+            let stepped = trainer.step(&shards, step, rates(&config.recipe, lr, step), 0)?;
             step += 1;
             listen(step);
             // None of its photos can be used.
-            let is_empty = batch.labels.is_empty();
-            batches.recycle(batch);
-            if is_empty {
+            shards.into_iter().for_each(|shard| batches.recycle(shard));
+            let result = stepped.result;
+            if stepped.images == 0 {
                 continue;
             }
             let smoothed_loss = smoothing.add(result.loss);

@@ -17,8 +17,11 @@ pub struct Machine {
     pub cpu: Option<String>,
     /// Instruction set of the kernels.
     pub isa: String,
-    /// Threads of the kernels.
+    /// Threads of the kernels; of each process, if there are several.
     pub threads: usize,
+    /// Processes that share the run.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub processes: usize,
     /// Storage type of activations.
     pub dtype: Dtype,
     /// Why this dtype is fast here or not: `avx2 has no native bfloat16 dot products`.
@@ -26,15 +29,34 @@ pub struct Machine {
 }
 
 impl Machine {
-    pub(super) fn new(cpu: &Cpu, dtype: Dtype) -> Machine {
+    /// Its threads, and the processes that have them: `2 threads`, `4 processes of 2 threads`.
+    pub fn workers(&self) -> String {
+        let threads =
+            format!("{} thread{}", self.threads, if self.threads == 1 { "" } else { "s" });
+        match self.processes {
+            1 => threads,
+            processes => format!("{processes} processes of {threads}"),
+        }
+    }
+
+    pub(super) fn new(cpu: &Cpu, dtype: Dtype, processes: usize) -> Machine {
         Machine {
             cpu: cpu_model(),
             isa: cpu.isa().to_string(),
             threads: cpu.threads(),
+            processes,
             dtype,
             dtype_reason: dtype.reason(cpu),
         }
     }
+}
+
+fn one() -> usize {
+    1
+}
+
+fn is_one(&count: &usize) -> bool {
+    count == 1
 }
 
 /// The first processor is within these bytes.

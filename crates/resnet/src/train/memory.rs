@@ -12,7 +12,8 @@ pub(super) fn engine_config(config: &TrainConfig, eval_batch: usize) -> EngineCo
     let TrainConfig { recipe, data, .. } = config;
     EngineConfig {
         dtype: recipe.dtype,
-        batch: recipe.batch_size.min(data.train_images),
+        // A shard's.
+        batch: recipe.batch_size.min(data.train_images).div_ceil(recipe.parallel.shards.max(1)),
         eval_batch,
         height: data.image_size,
         width: data.image_size,
@@ -39,7 +40,9 @@ pub fn largest_batch(
         config.data.classes.len(),
         config.arch.width(),
     );
-    let fits = |batch| {
+    let shards = config.recipe.parallel.shards.max(1);
+    let fits = |batch: usize| {
+        let batch = batch.div_ceil(shards);
         let engine = EngineConfig { batch, ..engine_config(config, evaluate::BATCH) };
         match Engine::check(&graph, &engine, kept, cpu) {
             Ok(()) => Ok(true),
@@ -47,7 +50,7 @@ pub fn largest_batch(
             Err(error) => Err(error),
         }
     };
-    let asked = engine_config(config, 1).batch;
+    let asked = config.recipe.batch_size.min(config.data.train_images);
     if fits(asked)? {
         return Ok(Some(asked));
     }

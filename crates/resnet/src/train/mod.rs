@@ -21,7 +21,9 @@
 //! ```
 
 mod budget;
+mod check_data;
 mod error;
+mod evaluation;
 mod event;
 mod feature_bytes;
 mod features;
@@ -30,10 +32,15 @@ mod length;
 mod log;
 mod lr_find;
 mod machine;
+mod member;
 mod memory;
 mod mixing;
 mod preview;
 mod run_info;
+mod shard_step;
+mod shards;
+mod shared_evaluation;
+mod snapshot;
 mod state;
 mod step_plan;
 mod stop_flag;
@@ -46,30 +53,36 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub use resnet_comm::{CommError, Group};
+
 use crate::{
     Cpu,
+    config::TrainConfig,
     data::{DataError, Parts},
     metrics::{Progress, State},
-    run::{BEST, LAST, METRICS, RunFolder},
+    run::{BEST, LAST, RunFolder},
 };
 
 pub use self::{
     budget::{Speed, measure},
+    check_data::check_classes,
     error::TrainError,
     event::{BatchEvent, Event, Started},
     length::set_epochs,
     log::Log,
     lr_find::{LrCurve, LrPoint, LrRange, lr_find},
     machine::Machine,
+    member::check_processes,
     memory::largest_batch,
     preview::{Preview, preview},
     run_info::{Ending, RunInfo, RunInfoError, Segment, Time, segments},
     stop_flag::StopFlag,
     tensorboard::TensorBoard,
-    trainer::check_classes,
 };
 use self::{
-    state::{add_batch, end_epoch, initial_state},
+    member::{Output, agree_on_metrics, compare_weights},
+    shards::agree,
+    state::{add_batch, epoch_metrics, initial_state},
     trainer::Trainer,
 };
 pub use crate::metrics::EpochMetrics;
@@ -102,19 +115,71 @@ pub fn train(
     stop: &StopFlag,
     listen: &mut dyn FnMut(&Event),
 ) -> Result<Outcome, TrainError> {
-    let config = run.config();
-    let (mut trainer, mut state, isa) =
-        prepare(run, data.into(), cpu).inspect_err(|_| run.abandon())?;
-    write_metrics(run, &state)?;
+    train_in_group(&Group::alone(), run, data, cpu, stop, listen)
+}
+
+/// The same as process 0 of a group, whose other processes call [`join`] with the run's configuration and the
+/// same data.
+///
+/// # Errors
+/// As [`train`](train()), and if the processes cannot train together. The caller then
+/// [ends](Group::abort) them all.
+pub fn train_in_group(
+    group: &Group,
+    run: &RunFolder,
+    data: impl Into<Parts>,
+    cpu: &Cpu,
+    stop: &StopFlag,
+    listen: &mut dyn FnMut(&Event),
+) -> Result<Outcome, TrainError> {
+    let output = Output { config: run.config(), run: Some(run) };
+    let (mut trainer, state, isa) =
+        prepare(group, run, data.into(), cpu).inspect_err(|_| run.abandon())?;
+    group.broadcast(snapshot::to_bytes(&trainer.engine, &state))?;
+    output.write_metrics(&state)?;
     listen(&Event::Started(trainer.started(run.path(), &state)));
-    let explanation = config.explanation().filter(|_| run.resume_from().is_none());
+    let explanation = run.config().explanation().filter(|_| run.resume_from().is_none());
     let said = explanation.iter().chain(trainer.notes());
     said.for_each(|note| listen(&Event::Note(note.clone())));
     let now = cpu.isa().name();
     if let Some(before) = isa.filter(|before| before != now) {
         listen(&Event::IsaChanged { before, now: now.to_owned() });
     }
+    go(output, &mut trainer, state, stop, listen)
+}
 
+/// Takes part in the run of process 0, as another process of its group. It writes nothing, and its metrics are
+/// those of process 0.
+///
+/// # Errors
+/// As [`train_in_group`].
+pub fn join(
+    group: &Group,
+    config: &TrainConfig,
+    data: impl Into<Parts>,
+    cpu: &Cpu,
+    stop: &StopFlag,
+    listen: &mut dyn FnMut(&Event),
+) -> Result<Outcome, TrainError> {
+    let data = data.into();
+    member::check(group, config, &data, cpu)?;
+    let mut trainer = Trainer::in_group(group, config, data, cpu, None)?;
+    let state = snapshot::load(&group.broadcast(Vec::new())?, &mut trainer.engine);
+    let state = state.ok_or_else(|| {
+        CommError::Transport("process 0 sent the state of another run".to_owned())
+    })?;
+    go(Output { config, run: None }, &mut trainer, state, stop, listen)
+}
+
+/// Trains to the end of a run.
+fn go(
+    output: Output<'_>,
+    trainer: &mut Trainer<'_>,
+    mut state: State,
+    stop: &StopFlag,
+    listen: &mut dyn FnMut(&Event),
+) -> Result<Outcome, TrainError> {
+    let (config, group) = (output.config, trainer.group);
     let (first_step, mut saved) = (state.progress.step, Instant::now());
     let is_over = |state: &State| {
         let is_stuck = config.recipe.patience.is_some_and(|n| state.is_out_of_patience(n));
@@ -122,10 +187,11 @@ pub fn train(
     };
     if !is_over(&state) {
         let kept = trainer.keep_features(stop, listen);
-        notes(&trainer, listen);
-        let kept = kept.map_err(|error| lost(error, run, &trainer, &state, listen))?;
-        if kept.is_break() {
-            return interrupt(run, &trainer, &state, stop, listen);
+        notes(trainer, listen);
+        kept.map_err(|error| output.lost(error, trainer, &state, listen))?;
+        let stop = agree(group, stop.load(Relaxed))?;
+        if stop != 0 {
+            return interrupt(output, trainer, &state, stop, listen);
         }
     }
     while !is_over(&state) {
@@ -133,58 +199,70 @@ pub fn train(
         let mut batches = trainer.batches(&state)?;
         while state.progress.step < end {
             let start = Instant::now();
-            let Some(batch) = batches.next() else {
+            let Some(shards) = trainer.next(&mut batches) else {
                 let error = batches.take_error().expect("the loader has a batch for every step");
-                notes(&trainer, listen);
-                return Err(lost(error, run, &trainer, &state, listen));
+                notes(trainer, listen);
+                return Err(output.lost(error, trainer, &state, listen));
             };
             let step = state.progress.step;
-            let result = trainer.step(&batch, step, config.rates_at(step))?;
+            let stepped = trainer.step(&shards, step, config.rates_at(step), stop.load(Relaxed))?;
             trainer.update_average(step);
-            let images = batch.labels.len();
-            let event = add_batch(&mut state, config, result, images, start.elapsed());
-            batches.recycle(batch);
-            if !result.loss.is_finite() {
-                return Err(TrainError::diverged(run, &state));
+            let event = add_batch(&mut state, config, &stepped, start.elapsed());
+            shards.into_iter().for_each(|shard| batches.recycle(shard));
+            if !stepped.result.loss.is_finite() {
+                return Err(output.diverged(&state));
             }
             listen(&Event::Batch(event));
-            notes(&trainer, listen);
-            if stop.load(Relaxed) != 0 {
-                return interrupt(run, &trainer, &state, stop, listen);
+            notes(trainer, listen);
+            // Alone, a process stops at once; among others, when all know of it.
+            let stop = if group.size() == 1 { stop.load(Relaxed) } else { stepped.stop };
+            if stop != 0 {
+                return interrupt(output, trainer, &state, stop, listen);
             }
             if saved.elapsed() > SAVE_EVERY {
-                save(run, LAST, &trainer, &state, listen)?;
+                output.save(LAST, trainer, &state, listen)?;
                 saved = Instant::now();
             }
         }
         drop(batches);
+        if state.progress.images == 0 {
+            return Err(DataError::NoneUsable { photos: config.data.train_images }.into());
+        }
 
         let evaluated = trainer.evaluate(stop, listen);
-        notes(&trainer, listen);
-        let evaluated = evaluated.map_err(|error| lost(error, run, &trainer, &state, listen))?;
+        notes(trainer, listen);
+        let evaluated = evaluated.map_err(|error| match error {
+            TrainError::Images(error) => output.lost(error, trainer, &state, listen),
+            error => error,
+        })?;
         let Some(evaluated) = evaluated else {
-            return interrupt(run, &trainer, &state, stop, listen);
+            let stop = agree(group, stop.load(Relaxed))?;
+            return interrupt(output, trainer, &state, stop, listen);
         };
-        if !evaluated.is_finite() {
-            return Err(TrainError::diverged(run, &state));
-        }
-        let metrics = end_epoch(&mut state, config, &evaluated);
+        let epoch = state.progress.epoch;
+        compare_weights(group, trainer, epoch)?;
+        let metrics = evaluated.is_finite().then(|| epoch_metrics(&state, config, &evaluated));
+        let Some(metrics) = agree_on_metrics(group, metrics)? else {
+            return Err(output.diverged(&state));
+        };
+        state.end_epoch(metrics.clone());
         let best = state.is_best();
         listen(&Event::EpochEnd { metrics, best });
         if best {
-            save(run, BEST, &trainer, &state, listen)?;
+            output.save(BEST, trainer, &state, listen)?;
         }
-        save(run, LAST, &trainer, &state, listen)?;
+        output.save(LAST, trainer, &state, listen)?;
         if config.save_torch {
-            save_torch(run, &trainer, &state, listen)?;
+            output.save_torch(trainer, &state, listen)?;
         }
-        write_metrics(run, &state)?;
+        output.write_metrics(&state)?;
         saved = Instant::now();
     }
     // A complete run was resumed from another checkpoint: `last` may be damaged or older.
-    let last_file = run.path().join(LAST);
-    if state.progress.step == first_step && run.resume_from() != Some(&*last_file) {
-        save(run, LAST, &trainer, &state, listen)?;
+    let last_file = output.folder().join(LAST);
+    let resumed_from = output.run.and_then(RunFolder::resume_from);
+    if state.progress.step == first_step && resumed_from != Some(&*last_file) {
+        output.save(LAST, trainer, &state, listen)?;
     }
     if let Some(patience) = config.recipe.patience
         && state.progress.epoch <= config.epochs()
@@ -203,20 +281,23 @@ pub fn train(
 
 /// A trainer in the state of the run, and the instruction set of its checkpoint, if any.
 fn prepare<'a>(
+    group: &'a Group,
     run: &'a RunFolder,
     data: Parts,
     cpu: &'a Cpu,
 ) -> Result<(Trainer<'a>, State, Option<String>), TrainError> {
     let config = run.config();
+    member::check(group, config, &data, cpu)?;
     let Some(file) = run.resume_from() else {
-        let mut trainer = Trainer::new(config, data, cpu, config.init_from.as_deref())?;
-        if config.init_from.is_none() {
+        let init = config.init_from.as_deref();
+        let mut trainer = Trainer::in_group(group, config, data, cpu, init)?;
+        if init.is_none() {
             trainer.whiten();
         }
         return Ok((trainer, initial_state(config), None));
     };
     // The initial weights are not needed: their file may be gone.
-    let mut trainer = Trainer::new(config, data, cpu, None)?;
+    let mut trainer = Trainer::in_group(group, config, data, cpu, None)?;
     let (state, isa) = trainer.restore(file).map_err(TrainError::resume(run, file))?;
     Ok((trainer, state, isa))
 }
@@ -226,68 +307,16 @@ fn notes(trainer: &Trainer<'_>, listen: &mut dyn FnMut(&Event)) {
     trainer.take_notes().into_iter().for_each(|note| listen(&Event::Note(note)));
 }
 
-/// Saves the state of a run whose photos can no longer be read.
-fn lost(
-    source: DataError,
-    run: &RunFolder,
-    trainer: &Trainer<'_>,
-    state: &State,
-    listen: &mut dyn FnMut(&Event),
-) -> TrainError {
-    match save(run, LAST, trainer, state, listen) {
-        Ok(()) => TrainError::Lost { source, run: run.path().to_owned() },
-        Err(error) => error,
-    }
-}
-
-/// Saves the state within an epoch.
+/// Saves the state within an epoch, after a signal.
 fn interrupt(
-    run: &RunFolder,
+    output: Output<'_>,
     trainer: &Trainer<'_>,
     state: &State,
-    stop: &StopFlag,
+    signal: usize,
     listen: &mut dyn FnMut(&Event),
 ) -> Result<Outcome, TrainError> {
-    save(run, LAST, trainer, state, listen)?;
+    output.save(LAST, trainer, state, listen)?;
     let Progress { epoch, batch, .. } = state.progress;
-    listen(&Event::Stopped { folder: run.path().to_owned(), epoch, batch });
-    Ok(Outcome::Interrupted(stop.load(Relaxed)))
-}
-
-/// Writes a checkpoint, unless a weight is not finite.
-fn save(
-    run: &RunFolder,
-    name: &str,
-    trainer: &Trainer<'_>,
-    state: &State,
-    listen: &mut dyn FnMut(&Event),
-) -> Result<(), TrainError> {
-    if !trainer.is_finite() {
-        return Err(TrainError::diverged(run, state));
-    }
-    let path = run.path().join(name);
-    trainer.save(&path, state).map_err(TrainError::save(run, &path))?;
-    listen(&Event::Saved { path });
-    Ok(())
-}
-
-/// Writes the PyTorch files: state dict, and checkpoint with optimizer.
-fn save_torch(
-    run: &RunFolder,
-    trainer: &Trainer<'_>,
-    state: &State,
-    listen: &mut dyn FnMut(&Event),
-) -> Result<(), TrainError> {
-    for (path, format) in run.torch_files() {
-        trainer
-            .torch_model(state, format)
-            .save(&path, format)
-            .map_err(TrainError::save(run, &path))?;
-        listen(&Event::Saved { path });
-    }
-    Ok(())
-}
-
-fn write_metrics(run: &RunFolder, state: &State) -> Result<(), TrainError> {
-    run.write_metrics(&state.history).map_err(TrainError::save(run, &run.path().join(METRICS)))
+    listen(&Event::Stopped { folder: output.folder().to_owned(), epoch, batch });
+    Ok(Outcome::Interrupted(signal))
 }

@@ -1,10 +1,10 @@
 //! What a network gets to see in training.
 
-use super::{
-    TrainError,
-    trainer::{hold_out, loader},
+use super::{TrainError, check_data::hold_out, trainer::loader};
+use crate::{
+    config::TrainConfig,
+    data::{Parts, Shards},
 };
-use crate::{config::TrainConfig, data::Parts};
 
 /// The first images of an epoch as the network gets them: shuffled, augmented and mixed.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -34,9 +34,13 @@ pub fn preview(
     let Parts { mut train, mut validation, classes, .. } = data.into();
     hold_out(config, &mut train, &mut validation)?;
     let batch = config.recipe.batch_size.min(train.len());
-    // Images are mixed with others of their batch, so that all of it is needed then.
+    // Images are mixed with others of their batch, all of which is needed then.
     let loaded = if config.recipe.mix.is_some() { batch } else { batch.min(count).max(1) };
-    let loader = loader(config, train, loaded);
+    let mut loader = loader(config, train, loaded);
+    if config.recipe.mix.is_some() {
+        // Images are mixed within a shard.
+        loader = loader.with_shards(Shards::of_process(config.recipe.parallel.shards, 0, 1));
+    }
     let sizes = vec![config.image_size_at(config.steps_of_epoch(epoch).0)];
     let mut batches = loader.epoch_in_sizes(epoch, 0, sizes).map_err(TrainError::Loader)?;
     let Some(mut batch) = batches.next() else {

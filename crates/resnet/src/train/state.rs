@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use super::{BatchEvent, trainer::Evaluated};
+use super::{BatchEvent, evaluation::Evaluated, shards::Stepped};
 use crate::{
     config::TrainConfig,
-    engine::StepResult,
     evaluate::Accumulator,
     metrics::{EpochMetrics, Metric, MetricValue, State},
 };
@@ -21,12 +20,13 @@ pub(super) fn initial_state(config: &TrainConfig) -> State {
 pub(super) fn add_batch(
     state: &mut State,
     config: &TrainConfig,
-    result: StepResult,
-    images: usize,
+    stepped: &Stepped,
     time: Duration,
 ) -> BatchEvent {
     let learning_rate = config.lr_at(state.progress.step);
+    let Stepped { result, images, waited, .. } = *stepped;
     let p = &mut state.progress;
+    p.waited += waited.as_secs_f64();
     p.add(images, result.loss, result.correct, time);
     let (first, end) = config.steps_of_epoch(p.epoch);
     BatchEvent {
@@ -45,14 +45,14 @@ pub(super) fn add_batch(
     }
 }
 
-/// Ends an epoch with its evaluation, and returns its metrics.
-pub(super) fn end_epoch(
-    state: &mut State,
+/// The metrics of an epoch that ends with this evaluation.
+pub(super) fn epoch_metrics(
+    state: &State,
     config: &TrainConfig,
     evaluated: &Evaluated,
 ) -> EpochMetrics {
     let p = &state.progress;
-    let metrics = EpochMetrics {
+    EpochMetrics {
         epoch: p.epoch,
         step: p.step,
         train_loss: p.loss(),
@@ -65,9 +65,8 @@ pub(super) fn end_epoch(
         learning_rate: config.lr_at(p.step - 1),
         seconds: p.seconds,
         images_per_second: p.images_per_second(),
-    };
-    state.end_epoch(metrics.clone());
-    metrics
+        communication_seconds: Some(p.waited).filter(|&waited| waited > 0.0),
+    }
 }
 
 /// What the best epoch is chosen by, if that is not the accuracy.
@@ -84,7 +83,7 @@ fn chosen_by(config: &TrainConfig, evaluated: &Evaluated) -> Option<MetricValue>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::tests::sample;
+    use crate::{config::tests::sample, engine::StepResult};
 
     /// One image of each class, of which the first is classified correctly.
     fn half_right() -> Accumulator {
@@ -96,7 +95,8 @@ mod tests {
 
     fn add(state: &mut State, loss: f64, correct: usize, images: usize) -> BatchEvent {
         let result = StepResult { loss, correct };
-        add_batch(state, &sample(), result, images, Duration::from_millis(100))
+        let stepped = Stepped { result, images, stop: 0, waited: Duration::ZERO };
+        add_batch(state, &sample(), &stepped, Duration::from_millis(100))
     }
 
     /// After one batch of the sample's second epoch. Its epochs have three.
@@ -106,7 +106,8 @@ mod tests {
             add(&mut state, loss, correct, images);
         }
         let test = Evaluated { test: Some(half_right()), validation: Some(half_right()) };
-        end_epoch(&mut state, &sample(), &test);
+        let metrics = epoch_metrics(&state, &sample(), &test);
+        state.end_epoch(metrics);
         add(&mut state, 0.3, 1, 4);
         state
     }

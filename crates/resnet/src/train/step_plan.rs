@@ -44,6 +44,11 @@ impl StepPlan {
         StepPlan { layers: layers(config, network), planned, rates }
     }
 
+    /// Whether a batch norm used its running statistics in the last step.
+    pub(super) fn is_in_eval(&self, norm: NodeId) -> bool {
+        self.planned.eval.contains(&norm)
+    }
+
     /// Plans a step, which counts from 0, for images of `height` x `width`.
     ///
     /// # Errors

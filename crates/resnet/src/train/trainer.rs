@@ -1,37 +1,44 @@
 //! The trainer: engine and data of a run.
 
-use std::{
-    io,
-    ops::ControlFlow::{Break, Continue},
-    path::Path,
-    sync::{Arc, atomic::Ordering::Relaxed},
-};
+use std::{io, path::Path, sync::Arc, time::Duration};
+
+use resnet_comm::Group;
 
 use super::{
-    Event, Machine, Started, StopFlag, TrainError,
+    Machine, Started, TrainError,
+    check_data::{check_data, hold_out},
     feature_bytes::from_bytes,
     initial_weights::{InitialWeights, random_network},
     memory::engine_config,
     mixing::Mixing,
+    shards::{ShardSums, Stepped},
     step_plan::StepPlan,
     whitening::whiten,
 };
 use crate::{
     Cpu,
     checkpoint::{self, CheckpointError, Restored},
-    config::{DataConfig, TrainConfig},
-    data::{Batch, DataError, Epoch, ImageSet, Loader, Parts},
-    engine::{Engine, Input, MicroBatch, PlanError, StepResult, Targets},
-    evaluate::{self, Accumulator},
+    config::TrainConfig,
+    data::{Batch, Epoch, ImageSet, Loader, Parts, Shards},
+    engine::{Engine, Hooks, Input, MicroBatch, PlanError, StepResult, Targets},
+    evaluate,
     metrics::{Progress, State},
     model_file::{Model, SaveFormat},
     optim::Rates,
 };
 
+/// A process alone.
+static ALONE: Group = Group::alone();
+
 /// A network in training, with its data.
 pub(super) struct Trainer<'a> {
     pub(super) config: &'a TrainConfig,
     cpu: &'a Cpu,
+    /// The processes that share the run.
+    pub(super) group: &'a Group,
+    /// The parts of a batch that this process has.
+    pub(super) shards: Shards,
+    pub(super) sums: ShardSums,
     pub(super) engine: Engine,
     pub(super) loader: Loader,
     pub(super) validation: Option<ImageSet>,
@@ -46,24 +53,20 @@ pub(super) struct Trainer<'a> {
     pub(super) has_features: bool,
 }
 
-/// The evaluation after an epoch.
-#[derive(Clone, Debug)]
-pub(crate) struct Evaluated {
-    /// On the test set, if there is one.
-    pub(crate) test: Option<Accumulator>,
-    /// On the validation set, if there is one.
-    pub(crate) validation: Option<Accumulator>,
-}
-
-impl Evaluated {
-    pub(super) fn is_finite(&self) -> bool {
-        [&self.test, &self.validation].into_iter().flatten().all(|set| set.loss().is_finite())
-    }
-}
-
 impl<'a> Trainer<'a> {
     /// A trainer at step 0, with the weights of a file or random ones.
     pub(super) fn new(
+        config: &'a TrainConfig,
+        data: Parts,
+        cpu: &'a Cpu,
+        init: Option<&Path>,
+    ) -> Result<Self, TrainError> {
+        Trainer::in_group(&ALONE, config, data, cpu, init)
+    }
+
+    /// The same for a process among others, which [can](super::member::check) train the run.
+    pub(super) fn in_group(
+        group: &'a Group,
         config: &'a TrainConfig,
         data: Parts,
         cpu: &'a Cpu,
@@ -78,7 +81,9 @@ impl<'a> Trainer<'a> {
         let evaluated = [&test, &validation].map(|set| set.as_ref().map_or(1, ImageSet::len));
         let most = evaluated[0].max(evaluated[1]);
         let engine_config = engine_config(config, evaluate::BATCH.min(most));
-        let (size, batch) = (config.data.image_size, engine_config.batch);
+        let size = config.data.image_size;
+        let batch = config.recipe.batch_size.min(config.data.train_images);
+        let shards = Shards::of_process(config.recipe.parallel.shards, group.rank(), group.size());
         Engine::check(&graph, &engine_config, 0, cpu)?;
         let InitialWeights { network, buffers, notes } = match init {
             Some(file) => InitialWeights::from_file(file, config, graph)?,
@@ -94,13 +99,16 @@ impl<'a> Trainer<'a> {
             engine,
             config,
             cpu,
+            group,
+            sums: ShardSums::default(),
             validation,
             test,
             notes,
             mixing: Mixing::default(),
             has_features: false,
             class_weights: class_weights.map(|weights| weights.of(train.labels(), classes.len())),
-            loader: loader(config, train, batch),
+            loader: loader(config, train, batch).with_shards(shards.clone()),
+            shards,
         })
     }
 
@@ -131,6 +139,12 @@ impl<'a> Trainer<'a> {
         Ok((state, isa))
     }
 
+    /// The most images of a micro-batch.
+    pub(super) fn batch_of_engine(&self) -> usize {
+        let TrainConfig { recipe, data, .. } = self.config;
+        self.shards.most(recipe.batch_size.min(data.train_images))
+    }
+
     /// The remaining batches of the current epoch, in the image sizes of its steps.
     pub(super) fn batches(&self, state: &State) -> Result<Epoch, TrainError> {
         let Progress { epoch, batch, .. } = state.progress;
@@ -148,20 +162,49 @@ impl<'a> Trainer<'a> {
         self.loader.epoch_in_sizes(1, 0, sizes).map_err(TrainError::Loader)
     }
 
-    /// Forward, loss, backward and update: the step, which counts from 0, at these learning rates. A batch
-    /// without images, whose photos cannot be used, updates nothing.
+    /// This process's shards of the next batch: the batch itself, if it is not cut. None at the end.
+    pub(super) fn next(&self, batches: &mut Epoch) -> Option<Vec<Batch>> {
+        let own = self.shards.own().len();
+        let shards: Vec<Batch> = batches.take(own).collect();
+        (shards.len() == own).then_some(shards)
+    }
+
+    /// Forward, loss, backward and update: the step, which counts from 0, at these learning rates, by this
+    /// process's shards of the batch. A batch without images, whose photos cannot be used, updates nothing. `stop`
+    /// is this process's stop flag.
     ///
     /// # Errors
-    /// If there is no memory for a step of its images' size.
+    /// If there is no memory for a step of its images' size, or processes cannot go on together.
     pub(super) fn step(
         &mut self,
-        batch: &Batch,
+        shards: &[Batch],
         step: u64,
         rates: Rates,
-    ) -> Result<StepResult, PlanError> {
-        if batch.labels.is_empty() {
-            return Ok(StepResult { loss: 0.0, correct: 0 });
+        stop: usize,
+    ) -> Result<Stepped, TrainError> {
+        let [batch] = shards else { return self.step_in_shards(shards, step, rates, stop) };
+        if self.shards != Shards::default() {
+            return self.step_in_shards(shards, step, rates, stop);
         }
+        let (images, waited) = (batch.labels.len(), Duration::ZERO);
+        if images == 0 {
+            let result = StepResult { loss: 0.0, correct: 0 };
+            return Ok(Stepped { result, images, stop, waited });
+        }
+        let (result, _) = self.backward(batch, None, step, &mut ())?;
+        self.update(rates);
+        Ok(Stepped { result, images, stop, waited })
+    }
+
+    /// Forward, loss and backward of a batch, or of a part of one with `planned` images. Returns also what its
+    /// loss is divided by, if it is whole: its images, or the weights of their classes.
+    pub(super) fn backward(
+        &mut self,
+        batch: &Batch,
+        planned: Option<usize>,
+        step: u64,
+        hooks: &mut dyn Hooks,
+    ) -> Result<(StepResult, f64), PlanError> {
         let TrainConfig { recipe, data, seed, .. } = self.config;
         let size = match self.has_features {
             true => [data.image_size; 2],
@@ -182,12 +225,18 @@ impl<'a> Trainer<'a> {
             Some(features) => Input::Features(features),
             None => Input::Bytes(pixels, &data.normalisation),
         };
-        let result = self.engine.backward(MicroBatch::whole(input, targets), &mut ());
-        if let Some(max_norm) = recipe.clip_grad {
+        let whole = MicroBatch::whole(input, targets);
+        let part = |batch_size| MicroBatch { batch_size, batch_weight: None, ..whole };
+        let result = self.engine.backward(planned.map_or(whole, part), hooks);
+        Ok((result, targets.total_weight()))
+    }
+
+    /// Updates the parameters by the gradients of a whole batch.
+    pub(super) fn update(&mut self, rates: Rates) {
+        if let Some(max_norm) = self.config.recipe.clip_grad {
             self.engine.clip_grad_norm(max_norm);
         }
         self.engine.apply(rates);
-        Ok(result)
     }
 
     /// Moves the recipe's average after a step, which counts from 0.
@@ -201,43 +250,6 @@ impl<'a> Trainer<'a> {
             // At the end the network is the average.
             self.engine.update_average(1.0);
         }
-    }
-
-    /// Evaluates the test and the validation set; none if stopped.
-    ///
-    /// # Errors
-    /// If photos can no longer be read.
-    pub(super) fn evaluate(
-        &mut self,
-        stop: &StopFlag,
-        listen: &mut dyn FnMut(&Event),
-    ) -> Result<Option<Evaluated>, DataError> {
-        let images =
-            [&self.test, &self.validation].map(|set| set.as_ref().map_or(0, ImageSet::len));
-        let images = images.iter().sum();
-        let normalisation = &self.config.data.normalisation;
-        let (mut done, mut stopped) = (0, false);
-        let mut run = |on: &ImageSet| {
-            let mut accumulator = Accumulator::new(self.config.data.classes.len());
-            on.visit(evaluate::BATCH, |pixels, labels| {
-                if !labels.is_empty() {
-                    let features = self.has_features.then(|| from_bytes(pixels));
-                    let input = match &features {
-                        Some(features) => Input::Features(features),
-                        None => Input::Bytes(pixels, normalisation),
-                    };
-                    accumulator.add_batch(self.engine.evaluate(input, labels.len()), labels);
-                }
-                done += labels.len();
-                listen(&Event::Evaluating { done, images });
-                stopped |= stop.load(Relaxed) != 0;
-                if stopped { Break(()) } else { Continue(()) }
-            })?;
-            Ok::<_, DataError>(accumulator)
-        };
-        let test = self.test.as_ref().map(&mut run).transpose()?;
-        let validation = self.validation.as_ref().map(&mut run).transpose()?;
-        Ok((!stopped).then_some(Evaluated { test, validation }))
     }
 
     /// Messages about photos since the last call.
@@ -292,40 +304,9 @@ impl<'a> Trainer<'a> {
             epochs: config.epochs(),
             step: state.progress.step,
             history: state.history.clone(),
-            machine: Machine::new(self.cpu, config.recipe.dtype),
+            machine: Machine::new(self.cpu, config.recipe.dtype, self.group.size()),
         }
     }
-}
-
-/// Checks that the classes of a data set are those of a run's configuration. They are known before
-/// the data is loaded.
-///
-/// # Errors
-/// [`TrainError::Data`] if they differ.
-pub fn check_classes(config: &TrainConfig, classes: &[impl AsRef<str>]) -> Result<(), TrainError> {
-    let TrainConfig { data: DataConfig { name, classes: expected, .. }, .. } = config;
-    if classes.iter().map(AsRef::as_ref).eq(expected.iter().map(String::as_str)) {
-        return Ok(());
-    }
-    let message = "its classes are not those of the run's configuration";
-    Err(TrainError::Data(format!("{name}: {message}")))
-}
-
-/// Takes the validation set out of images in memory. That of photos was chosen with them.
-///
-/// # Errors
-/// If no image would remain.
-pub(super) fn hold_out(
-    config: &TrainConfig,
-    train: &mut ImageSet,
-    validation: &mut Option<ImageSet>,
-) -> Result<(), TrainError> {
-    if let (ImageSet::Memory(train), None, images @ 1..) =
-        (train, &validation, config.data.validation)
-    {
-        *validation = Some(ImageSet::Memory(train.random_split(images, config.seed)?));
-    }
-    Ok(())
 }
 
 /// The loader of a run.
@@ -339,59 +320,4 @@ pub(super) fn loader(config: &TrainConfig, train: ImageSet, batch: usize) -> Loa
         }
     };
     loader.with_mean(&config.data.normalisation).with_sampling(recipe.sampling)
-}
-
-/// Checks that the data is that of the configuration.
-fn check_data(
-    config: &TrainConfig,
-    classes: &[String],
-    train: &ImageSet,
-    test: Option<&ImageSet>,
-    validation: Option<&ImageSet>,
-) -> Result<(), TrainError> {
-    let expected = &config.data;
-    let error = |message: String| Err(TrainError::Data(format!("{}: {message}", expected.name)));
-    check_classes(config, classes)?;
-    if train.len() != expected.train_images {
-        let (found, expected) = (train.len(), expected.train_images);
-        return error(format!(
-            "it has {found} training images, but the configuration has {expected}"
-        ));
-    }
-    let validation_images = validation.map_or(0, ImageSet::len);
-    if validation_images != expected.validation {
-        return error(format!(
-            "it has {validation_images} validation images, but the configuration has {}",
-            expected.validation
-        ));
-    }
-    if config.recipe.patience.is_some() && validation.or(test).is_none() {
-        return error(
-            "--patience needs images for validation or testing (--validation)".to_owned(),
-        );
-    }
-    let sets = [("training", Some(train)), ("test", test), ("validation", validation)];
-    for (what, images) in sets.into_iter().filter_map(|(what, set)| Some((what, set?))) {
-        if images.is_empty() {
-            return error(format!("there are no {what} images"));
-        }
-        let (size, channels) = (expected.image_size, expected.normalisation.mean.len());
-        let [height, width, found] = images.size();
-        if [height, width, found] != [size, size, channels] {
-            return error(format!(
-                "its {what} images are {height}x{width}x{found}, the configuration's \
-                 {size}x{size}x{channels}"
-            ));
-        }
-        if let ImageSet::Memory(images) = images
-            && images.pixels.len() != images.len() * images.image_len()
-        {
-            return error(format!("its {what} images lack pixels"));
-        }
-        if let Some(label) = images.labels().iter().find(|&&label| label as usize >= classes.len())
-        {
-            return error(format!("label {label} of its {what} images is not a class"));
-        }
-    }
-    Ok(())
 }

@@ -14,6 +14,7 @@ mod mean_image;
 mod onnx;
 mod onnx_graphs;
 mod plan_summary;
+mod processes;
 mod protocols;
 mod recipes;
 mod responses;

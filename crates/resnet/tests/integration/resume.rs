@@ -87,7 +87,10 @@ fn bits(tensors: NamedTensors) -> Tensors {
 fn without_times(mut value: Value) -> Value {
     match &mut value {
         Value::Object(map) => {
-            map.retain(|name, _| !["seconds", "images_per_second"].contains(&name.as_str()));
+            map.retain(|name, _| {
+                !["seconds", "images_per_second", "communication_seconds", "waited"]
+                    .contains(&name.as_str())
+            });
         }
         Value::Array(values) => values.iter_mut().for_each(|v| *v = without_times(v.take())),
         _ => {}

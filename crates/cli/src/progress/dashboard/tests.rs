@@ -33,6 +33,7 @@ fn started(history: Vec<EpochMetrics>) -> Event {
             cpu: None,
             isa: "avx512-bf16".into(),
             threads: 16,
+            processes: 1,
             dtype: Dtype::Bf16,
             dtype_reason: "avx512-bf16 has native bfloat16 dot products".into(),
         },
@@ -54,6 +55,7 @@ fn epoch(epoch: u64) -> EpochMetrics {
         learning_rate: 0.1,
         seconds: 18.0,
         images_per_second: 2500.0,
+        communication_seconds: None,
     }
 }
 

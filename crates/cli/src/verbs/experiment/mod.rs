@@ -61,7 +61,7 @@ pub(crate) fn run(args: &ExperimentArgs, global: &Global) -> anyhow::Result<Exit
             "stopped, and all is saved in {}: the same command continues",
             quoted_path(&setup.folder)
         ));
-        return Ok(Interrupted(signal).exit_code());
+        return Ok(Interrupted(signal).exit_code().into());
     }
     let runs = training.histories()?;
     let results = Results::new(kind, &setup.nets, &runs);

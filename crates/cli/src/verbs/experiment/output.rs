@@ -264,6 +264,7 @@ mod tests {
             learning_rate: 0.1,
             seconds: 1.0,
             images_per_second: 1.0,
+            communication_seconds: None,
         };
         RunHistory {
             run: PlannedRun { net: net.parse().unwrap(), seed },

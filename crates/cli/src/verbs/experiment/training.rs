@@ -8,7 +8,7 @@ use resnet::{
     experiment::{Decided, ExperimentError, PlannedRun, RunHistory, runs},
     run::{CONFIG, LAST, PHOTOS},
     summary::Summary,
-    train::{Outcome, TrainError},
+    train::{Group, Outcome, TrainError},
 };
 use resnet_formats::Shown;
 
@@ -164,6 +164,7 @@ impl Training<'_> {
             (run_folder, data, None)
         };
         let session = Session {
+            group: &Group::alone(),
             cpu,
             global,
             interrupt,

@@ -18,12 +18,15 @@ pub(super) fn machine(segments: &[Segment]) -> Vec<(String, String)> {
     // A segment without steps does not describe the run.
     let trained = segments.iter().rev().find(|segment| segment.to_step > segment.from_step);
     let Some(last) = trained.or(segments.last()) else { return Vec::new() };
-    let Machine { cpu, isa, threads, dtype, dtype_reason } = &last.machine;
+    let Machine { cpu, isa, threads, processes, dtype, dtype_reason } = &last.machine;
     let mut pairs = vec![
         ("Instruction set".to_owned(), isa.clone()),
         ("Threads".to_owned(), threads.to_string()),
         ("Activations".to_owned(), format!("{dtype}: {dtype_reason}")),
     ];
+    if *processes > 1 {
+        pairs.insert(1, ("Processes".to_owned(), processes.to_string()));
+    }
     if let Some(cpu) = cpu {
         pairs.insert(0, ("Processor".to_owned(), cpu.clone()));
     }
@@ -35,10 +38,9 @@ pub(super) fn machine(segments: &[Segment]) -> Vec<(String, String)> {
     pairs.push(("Trained".to_owned(), format!("in {} segments", segments.len())));
     pairs.extend(segments.iter().enumerate().skip(first).map(|(i, segment)| {
         let Segment { from_step, to_step, machine, .. } = segment;
-        let Machine { isa, threads, dtype, .. } = machine;
+        let (workers, Machine { isa, dtype, .. }) = (machine.workers(), machine);
         let when = when(segment);
-        let what =
-            format!("steps {from_step} to {to_step}, {when}; {isa}, {threads} threads, {dtype}");
+        let what = format!("steps {from_step} to {to_step}, {when}; {isa}, {workers}, {dtype}");
         (format!("Segment {}", i + 1), what)
     }));
     pairs
@@ -83,6 +85,7 @@ mod tests {
                 cpu: Some(format!("processor {from_step}")),
                 isa: "avx2".into(),
                 threads: 8,
+                processes: 1,
                 dtype: Dtype::Fp32,
                 dtype_reason: "avx2 has no native bfloat16 dot products".into(),
             },

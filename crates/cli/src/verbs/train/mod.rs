@@ -1,5 +1,6 @@
 //! `resnet train`: starts or resumes a run.
 
+mod follow;
 mod resume;
 mod start;
 
@@ -9,8 +10,8 @@ use anyhow::Context;
 use resnet::{
     Cpu,
     data::Parts,
-    run::RunFolder,
-    train::{self, EpochMetrics, Event, Log, Outcome, RunInfo, TensorBoard, TrainError},
+    run::{PHOTOS, RunFolder},
+    train::{self, EpochMetrics, Event, Group, Log, Outcome, RunInfo, TensorBoard, TrainError},
 };
 use resnet_formats::{Shown, quoted_path};
 
@@ -20,15 +21,40 @@ pub(super) use self::{
 };
 use crate::{
     args::{Global, TrainArgs, Ui},
+    cores,
+    error::Usage,
     interrupt::{Interrupt, Interrupted},
     photo_folder::RunPhotos,
     print,
+    processes::{self, Announcement},
     progress::{Position, Progress},
 };
 
 pub(crate) fn run(args: &TrainArgs, global: &Global) -> anyhow::Result<ExitCode> {
+    let group = processes::group()?.with_timeout(args.parallel.comm_timeout);
+    let mut args = args.clone();
+    args.parallel.processes = group.size();
+    let result = match group.is_first() {
+        true => run_first(&group, &args, global),
+        false => follow::run(&group, &args, global),
+    };
+    processes::end(group, result)
+}
+
+/// More bytes than the names of any photos have.
+const MOST_NAMES: u64 = 1 << 30;
+
+/// Trains as process 0, or alone.
+fn run_first(group: &Group, args: &TrainArgs, global: &Global) -> anyhow::Result<u8> {
     let cpu = global.cpu()?;
-    let interrupt = Interrupt::catch().context("cannot catch Ctrl-C")?;
+    let interrupt = Interrupt::of_training(group.size()).context("cannot catch Ctrl-C")?;
+    if let Some(note) = cores::binding_note().filter(|_| global.threads.is_none()) {
+        global.note(note);
+    }
+    if group.size() > 1 && args.recipe.budget.is_some() {
+        let message = "--budget measures one process: with several, give --epochs";
+        return Err(Usage(message.into()).into());
+    }
     // Seconds of training that a --budget planned.
     let mut planned = None;
     let (folder, data, note) = match &args.start.resume {
@@ -40,9 +66,22 @@ pub(crate) fn run(args: &TrainArgs, global: &Global) -> anyhow::Result<ExitCode>
             (folder, data, None)
         }
     };
+    if group.size() > 1 {
+        let photos = match folder.config().data.photos {
+            Some(_) => {
+                let names = folder.path().join(PHOTOS);
+                resnet_formats::read(&names, MOST_NAMES)
+                    .with_context(|| format!("cannot read {}", names.shown()))?
+            }
+            None => Vec::new(),
+        };
+        Announcement { config: folder.config().clone(), photos }.send(group)?;
+        processes::check_loaded(group).inspect_err(|_| folder.abandon())?;
+    }
     let (mut printed, mut lines) = (Ok(()), 0);
     let began = Instant::now();
     let session = Session {
+        group,
         cpu: &cpu,
         global,
         interrupt: &interrupt,
@@ -75,7 +114,7 @@ pub(crate) fn run(args: &TrainArgs, global: &Global) -> anyhow::Result<ExitCode>
             } else if !args.output.json {
                 print::line(result(&last, began, folder.path()))?;
             }
-            Ok(ExitCode::SUCCESS)
+            Ok(0)
         }
         Outcome::Interrupted(signal) => {
             global.status(format!(
@@ -89,6 +128,8 @@ pub(crate) fn run(args: &TrainArgs, global: &Global) -> anyhow::Result<ExitCode>
 
 /// What runs are trained with.
 pub(super) struct Session<'a> {
+    /// The processes that share them; this one is the first.
+    pub(super) group: &'a Group,
     pub(super) cpu: &'a Cpu,
     pub(super) global: &'a Global,
     pub(super) interrupt: &'a Interrupt,
@@ -111,7 +152,7 @@ impl Session<'_> {
         position: Option<Position>,
         listen: &mut dyn FnMut(&Event),
     ) -> anyhow::Result<Outcome> {
-        let Session { cpu, global, interrupt, tensorboard, .. } = self;
+        let Session { group, cpu, global, interrupt, tensorboard, .. } = self;
         let mut log = Log::open(folder.path()).inspect_err(|_| folder.abandon())?;
         if let Some(note) = note {
             log.write(&Event::Note(note.clone()));
@@ -127,7 +168,8 @@ impl Session<'_> {
         let mut names = RunPhotos::of(folder, &data).filter(|photos| !photos.are_read());
         let mut board = tensorboard.then(|| TensorBoard::new(folder));
         let mut progress = Progress::new(self.ui, self.json, position, global, interrupt);
-        let outcome = train::train(folder, data, cpu, interrupt.signal(), &mut |event| {
+        let stop = interrupt.signal();
+        let outcome = train::train_in_group(group, folder, data, cpu, stop, &mut |event| {
             log.write(event);
             progress.show(event);
             let mut note = |text: String| {

@@ -42,6 +42,7 @@ pub(in crate::verbs) fn resume(
         .into());
     }
     let mut folder = RunFolder::resume(&runs::resolve(target)?)?;
+    train::check_processes(folder.config(), args.parallel.processes)?;
     let config = &folder.config().data;
     if config.photos.is_some() {
         let reading = &args.images.reading;

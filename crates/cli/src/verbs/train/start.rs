@@ -111,6 +111,7 @@ pub(in crate::verbs) fn start(
             fit(&mut config)?;
         }
     }
+    train::check_processes(&config, args.parallel.processes)?;
     interrupt.check()?;
     if !args.data.may_be_mirrored() && config.recipe.augment.flip == Flip::Never {
         global.note(format!(

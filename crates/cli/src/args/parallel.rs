@@ -1,0 +1,54 @@
+//! Options of a run that several processes share.
+
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use resnet::recipe::{DataParallel, Wire};
+
+use super::values;
+
+/// How batches are cut, and how processes speak.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Several processes (under mpirun or srun)")]
+pub(crate) struct ParallelArgs {
+    /// Parts of a batch, each with batch norm statistics of its own. Any number of processes that leaves
+    /// each 1, 2, 4, ... of them gives the same result, to the bit, and so does one process
+    /// [default: the number of processes]
+    #[arg(long, value_name = "N", value_parser = values::shards)]
+    pub(crate) shards: Option<usize>,
+    /// Take batch norm statistics over the whole batch, not over each part: every process then has one
+    #[arg(long)]
+    pub(crate) sync_batch_norm: bool,
+    /// The type in which gradients travel: bf16 halves the traffic, and rounds them [default: fp32]
+    #[arg(long, value_enum, value_name = "TYPE")]
+    pub(crate) wire: Option<WireArg>,
+    /// How long a process waits for the others before all end with exit code 75
+    #[arg(long, value_name = "TIME", default_value = "120s", value_parser = values::time)]
+    pub(crate) comm_timeout: Duration,
+    /// The number of processes.
+    #[arg(skip = 1_usize)]
+    pub(crate) processes: usize,
+}
+
+/// The type in which gradients travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum WireArg {
+    Fp32,
+    Bf16,
+}
+
+impl ParallelArgs {
+    /// The settings of a recipe with the given options.
+    pub(crate) fn applied(&self, known: DataParallel) -> DataParallel {
+        let usual = if known.shards > 1 { known.shards } else { self.processes };
+        DataParallel {
+            shards: self.shards.unwrap_or(usual),
+            sync_batch_norm: self.sync_batch_norm || known.sync_batch_norm,
+            wire: match self.wire {
+                Some(WireArg::Fp32) => Wire::Fp32,
+                Some(WireArg::Bf16) => Wire::Bf16,
+                None => known.wire,
+            },
+        }
+    }
+}

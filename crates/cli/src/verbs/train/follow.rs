@@ -1,0 +1,57 @@
+//! Takes part in a run as another process than the first.
+
+use anyhow::Context;
+use resnet::{
+    config::TrainConfig,
+    data::{DataSource, Parts},
+    train::{self, Event, Group, Outcome},
+};
+use resnet_formats::printable;
+
+use crate::{
+    args::{DataDir, Global, TrainArgs},
+    data::{self, Limits},
+    interrupt::{Interrupt, Interrupted},
+    photo_folder, print,
+    processes::{self, Announcement},
+};
+
+/// Computes with the others until the run ends. Process 0 writes and says everything.
+pub(super) fn run(group: &Group, args: &TrainArgs, global: &Global) -> anyhow::Result<u8> {
+    let is_quiet = global.quiet;
+    let global = &Global { quiet: true, ..*global };
+    let cpu = global.cpu()?;
+    let interrupt = Interrupt::of_training(group.size()).context("cannot catch Ctrl-C")?;
+    let Announcement { config, photos } = Announcement::receive(group)?;
+    let data = load(&config, &photos, args, global, &interrupt);
+    let data = processes::tell_loaded(group, data)?;
+    let mut say = |event: &Event| {
+        if let Event::Note(note) = event
+            && !is_quiet
+        {
+            print::status(format!("note: process {}: {}", group.rank(), printable(note)));
+        }
+    };
+    match train::join(group, &config, data, &cpu, interrupt.signal(), &mut say)? {
+        Outcome::Finished(_) => Ok(0),
+        Outcome::Interrupted(signal) => Ok(Interrupted(signal).exit_code()),
+    }
+}
+
+/// Loads the data of a run on this machine: the same data set, or the same photos under the same path.
+fn load(
+    config: &TrainConfig,
+    photos: &[u8],
+    args: &TrainArgs,
+    global: &Global,
+    interrupt: &Interrupt,
+) -> anyhow::Result<Parts> {
+    if config.data.photos.is_some() {
+        return photo_folder::announced(photos, config, &args.images.reading, global);
+    }
+    let data_dir = DataDir { path: args.data_dir.path.clone(), from_run: config.data.dir.clone() };
+    let limits = Limits { train: config.data.limit_train, test: config.data.limit_test };
+    let source: DataSource = config.data.name.parse()?;
+    let data = data::load(source, &data_dir, limits, global, interrupt)?;
+    Ok(data::resized(data, Some(config.data.image_size), global)?.into())
+}

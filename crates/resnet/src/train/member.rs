@@ -1,0 +1,252 @@
+//! A process's part in a run: the first owns the folder, the others compute.
+
+use std::{
+    hash::{DefaultHasher, Hasher},
+    io,
+    path::Path,
+};
+
+use resnet_comm::{CommError, Group, tree};
+use serde::{Deserialize, Serialize};
+
+use super::{Event, TrainError, trainer::Trainer};
+use crate::{
+    Cpu,
+    config::TrainConfig,
+    data::Parts,
+    metrics::{EpochMetrics, State},
+    run::{LAST, METRICS, RunFolder},
+};
+
+/// What a process says of itself before the first step.
+#[derive(Serialize, Deserialize)]
+struct Hello {
+    version: String,
+    isa: String,
+    data: Vec<u8>,
+    host: String,
+}
+
+/// Checks that this many processes can share a run.
+///
+/// # Errors
+/// [`TrainError::Processes`] if its shards cannot be shared by them.
+pub fn check_processes(config: &TrainConfig, processes: usize) -> Result<(), TrainError> {
+    let parallel = config.recipe.parallel;
+    if !tree::allows(parallel.shards, processes) {
+        let list = list(&tree::processes(parallel.shards));
+        return Err(TrainError::Processes(format!(
+            "{processes} processes cannot share batches of {} shards: start {list}, or a new run with --shards \
+             {processes}",
+            parallel.shards
+        )));
+    }
+    if parallel.sync_batch_norm && processes != parallel.shards {
+        return Err(TrainError::Processes(format!(
+            "with --sync-batch-norm every process has one shard: the run has {}, so start {} processes, not \
+             {processes}",
+            parallel.shards, parallel.shards
+        )));
+    }
+    Ok(())
+}
+
+/// Checks that the processes of a group can train a run together.
+///
+/// # Errors
+/// If they are too many or too few for its shards, or a process has another version, instruction set or data
+/// than the first.
+pub(super) fn check(
+    group: &Group,
+    config: &TrainConfig,
+    data: &Parts,
+    cpu: &Cpu,
+) -> Result<(), TrainError> {
+    check_processes(config, group.size())?;
+    if group.size() == 1 {
+        return Ok(());
+    }
+    let hello = Hello {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        isa: cpu.isa().name().to_owned(),
+        data: data.digest().to_vec(),
+        host: host(),
+    };
+    let all = group.gather(json(&hello))?;
+    let all = all.iter().map(|bytes| serde_json::from_slice::<Hello>(bytes).ok());
+    let mut verdict = String::new();
+    for (rank, process) in all.enumerate() {
+        let who = |host: &str| format!("process {rank} on {host}");
+        verdict = match process {
+            None => format!(
+                "process {rank} is another version of this program: use one on all machines"
+            ),
+            Some(it) if it.version != hello.version => format!(
+                "{} is version {}, process 0 on {} is {}: use one on all machines",
+                who(&it.host),
+                it.version,
+                hello.host,
+                hello.version
+            ),
+            Some(it) if it.isa != hello.isa => format!(
+                "{} computes with {}, process 0 on {} with {}, and their results differ in rounding: choose \
+                 instructions that all machines have with RESNET_ISA",
+                who(&it.host),
+                it.isa,
+                hello.host,
+                hello.isa
+            ),
+            Some(it) if it.data != hello.data => format!(
+                "{} has other images, labels or classes than process 0 on {}: bring the same data to all \
+                 machines",
+                who(&it.host),
+                hello.host
+            ),
+            Some(_) => continue,
+        };
+        break;
+    }
+    let verdict = group.broadcast(verdict.into_bytes())?;
+    match String::from_utf8_lossy(&verdict) {
+        empty if empty.is_empty() => {
+            group.watch();
+            Ok(())
+        }
+        verdict => Err(TrainError::Processes(verdict.into_owned())),
+    }
+}
+
+/// `1, 2 or 4`.
+fn list(numbers: &[usize]) -> String {
+    let mut list: Vec<String> = numbers.iter().map(ToString::to_string).collect();
+    match list.pop() {
+        Some(last) if !list.is_empty() => format!("{} or {last}", list.join(", ")),
+        last => last.unwrap_or_default(),
+    }
+}
+
+/// The machine's name, from Linux.
+fn host() -> String {
+    let name = resnet_formats::read_text(Path::new("/proc/sys/kernel/hostname"), 256);
+    name.map_or_else(|_| "an unnamed machine".to_owned(), |name| name.trim().to_owned())
+}
+
+fn json(value: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).expect("it is written as JSON")
+}
+
+/// Where a process writes the run.
+#[derive(Clone, Copy)]
+pub(super) struct Output<'a> {
+    pub(super) config: &'a TrainConfig,
+    /// The folder; none for the processes that write nothing.
+    pub(super) run: Option<&'a RunFolder>,
+}
+
+impl<'a> Output<'a> {
+    pub(super) fn folder(&self) -> &'a Path {
+        self.run.map_or(Path::new(""), RunFolder::path)
+    }
+
+    pub(super) fn diverged(&self, state: &State) -> TrainError {
+        TrainError::diverged(self.config, self.run, state)
+    }
+
+    /// Writes a checkpoint, unless a weight is not finite.
+    pub(super) fn save(
+        &self,
+        name: &str,
+        trainer: &Trainer<'_>,
+        state: &State,
+        listen: &mut dyn FnMut(&Event),
+    ) -> Result<(), TrainError> {
+        let Some(run) = self.run else { return Ok(()) };
+        if !trainer.is_finite() {
+            return Err(self.diverged(state));
+        }
+        let path = run.path().join(name);
+        trainer.save(&path, state).map_err(TrainError::save(run, &path))?;
+        listen(&Event::Saved { path });
+        Ok(())
+    }
+
+    /// Saves what is left of an epoch that cannot go on.
+    pub(super) fn lost(
+        &self,
+        source: crate::data::DataError,
+        trainer: &Trainer<'_>,
+        state: &State,
+        listen: &mut dyn FnMut(&Event),
+    ) -> TrainError {
+        if self.run.is_none() {
+            return source.into();
+        }
+        match self.save(LAST, trainer, state, listen) {
+            Ok(()) => TrainError::Lost { source, run: self.folder().to_owned() },
+            Err(error) => error,
+        }
+    }
+
+    /// Writes the PyTorch files: state dict, and checkpoint with optimizer.
+    pub(super) fn save_torch(
+        &self,
+        trainer: &Trainer<'_>,
+        state: &State,
+        listen: &mut dyn FnMut(&Event),
+    ) -> Result<(), TrainError> {
+        let Some(run) = self.run else { return Ok(()) };
+        for (path, format) in run.torch_files() {
+            let model = trainer.torch_model(state, format);
+            model.save(&path, format).map_err(TrainError::save(run, &path))?;
+            listen(&Event::Saved { path });
+        }
+        Ok(())
+    }
+
+    /// Writes `metrics.jsonl`.
+    pub(super) fn write_metrics(&self, state: &State) -> Result<(), TrainError> {
+        let Some(run) = self.run else { return Ok(()) };
+        let error = |error: io::Error| TrainError::save(run, &run.path().join(METRICS))(error);
+        run.write_metrics(&state.history).map_err(error)
+    }
+}
+
+/// The metrics of process 0, which alone has the whole evaluation; none if they are not finite.
+pub(super) fn agree_on_metrics(
+    group: &Group,
+    metrics: Option<EpochMetrics>,
+) -> Result<Option<EpochMetrics>, CommError> {
+    if group.size() == 1 {
+        return Ok(metrics);
+    }
+    let bytes = group.broadcast(json(&metrics))?;
+    Ok(serde_json::from_slice(&bytes).expect("process 0 wrote JSON"))
+}
+
+/// Checks that all processes have the same weights, bit for bit.
+pub(super) fn compare_weights(
+    group: &Group,
+    trainer: &Trainer<'_>,
+    epoch: u64,
+) -> Result<(), TrainError> {
+    if group.size() == 1 {
+        return Ok(());
+    }
+    let mut hasher = DefaultHasher::new();
+    let network = trainer.engine.store().0;
+    for values in [network.values(), network.running_values()] {
+        values.iter().for_each(|value| hasher.write_u32(value.to_bits()));
+    }
+    let all = group.gather(hasher.finish().to_le_bytes().to_vec())?;
+    let other = all.iter().position(|hash| *hash != all[0]);
+    let verdict =
+        group.broadcast(other.map_or(String::new(), |rank| rank.to_string()).into_bytes())?;
+    if verdict.is_empty() {
+        return Ok(());
+    }
+    Err(TrainError::Processes(format!(
+        "process {} has other weights than process 0 after epoch {epoch}: memory or processor of its machine \
+         may be faulty. Go on from the epoch before on other machines",
+        String::from_utf8_lossy(&verdict)
+    )))
+}

@@ -1,0 +1,112 @@
+//! A step whose batch is cut into shards, which several processes may share.
+//!
+//! Each shard has a forward and a backward pass, with its own batch norm statistics. Gradients, and the
+//! changes of the running statistics, are added up in the [tree](resnet_comm::tree), first here, then over all
+//! processes. Losses are divided by the images that the batch is planned with; if photos of it cannot be used,
+//! or classes have weights, the sums are scaled in the end, when all processes have been heard.
+
+use std::time::{Duration, Instant};
+
+use resnet_comm::{BUCKET_BYTES, Buckets, Wire};
+
+use super::{
+    TrainError,
+    shards::{Said, ShardHooks, Stepped, exchange},
+    trainer::Trainer,
+};
+use crate::{data::Batch, engine::StepResult, graph::NodeId, optim::Rates};
+
+impl Trainer<'_> {
+    /// [`Trainer::step`] by this process's shards of a batch.
+    pub(super) fn step_in_shards(
+        &mut self,
+        shards: &[Batch],
+        step: u64,
+        rates: Rates,
+        stop: usize,
+    ) -> Result<Stepped, TrainError> {
+        let (group, parallel) = (self.group, self.config.recipe.parallel);
+        let planned = shards.first().map_or(0, |shard| shard.whole);
+        let mut sums = std::mem::take(&mut self.sums);
+        sums.spare.resize(self.engine.gradients().len(), 0.0);
+        let (network, _) = self.engine.store();
+        let start = (network.running_values().to_vec(), network.all_batches_tracked().to_vec());
+        let buckets = Buckets::new(group, parallel.wire, BUCKET_BYTES);
+        let (mut buckets, mut waited) = (Some(buckets), Duration::ZERO);
+        let (mut said, mut moved) = (Vec::<Said>::new(), Vec::new());
+        for (index, batch) in shards.iter().enumerate() {
+            let is_last = index + 1 == shards.len();
+            self.set_running(&start);
+            let mut hooks = ShardHooks {
+                group,
+                sync: parallel.sync_batch_norm.then_some(Ok(())),
+                waited: Duration::ZERO,
+                last: if is_last { buckets.take() } else { None }
+                    .map(|buckets| (parallel.wire, &sums.gradients, buckets)),
+            };
+            let (result, weight) = self.backward(batch, Some(planned), step, &mut hooks)?;
+            let ShardHooks { sync, last, waited: in_norms, .. } = hooks;
+            waited += in_norms;
+            sync.unwrap_or(Ok(()))?;
+            buckets = last.map(|(.., buckets)| buckets).or(buckets);
+            let images = batch.labels.len();
+            said.push([result.loss, weight, images as f64, result.correct as f64]);
+            let running = self.engine.store().0.running_values().iter().zip(&start.0);
+            moved = running.map(|(now, before)| (now - before) * images as f32).collect();
+            if is_last {
+                sums.running.complete(Wire::Fp32, 0, &mut moved);
+            } else {
+                sums.running.push(Wire::Fp32, &mut moved);
+                self.engine.take_gradients(&mut sums.spare);
+                sums.gradients.push(parallel.wire, &mut sums.spare);
+            }
+        }
+        let moved = (!parallel.sync_batch_norm).then(|| group.sum(moved, Wire::Fp32));
+        let buckets = buckets.expect("a process has a shard");
+        let computed = Instant::now();
+        buckets.finish(self.engine.gradients_mut())?;
+        let moved = moved.map(|moved| moved.wait()).transpose()?;
+        let ([loss, weight, images, correct], stop) = exchange(group, &said, stop)?;
+        waited += computed.elapsed();
+        sums.gradients.clear();
+        sums.running.clear();
+        self.sums = sums;
+
+        if images == 0.0 {
+            // None of its photos can be used.
+            self.set_running(&start);
+            self.engine.drop_gradients();
+            let result = StepResult { loss: 0.0, correct: 0 };
+            return Ok(Stepped { result, images: 0, stop, waited });
+        }
+        if let Some(moved) = moved {
+            let before = start.0.iter().zip(&moved);
+            let now = before.map(|(before, moved)| before + moved / images as f32).collect();
+            self.set_running(&(now, start.1.clone()));
+        }
+        self.count_batch(&start.1);
+        let factor = planned as f64 / weight;
+        if factor != 1.0 {
+            self.engine.scale_gradients(factor as f32);
+        }
+        self.update(rates);
+        let result = StepResult { loss: loss * factor, correct: correct as usize };
+        Ok(Stepped { result, images: images as usize, stop, waited })
+    }
+
+    fn set_running(&mut self, (values, batches_tracked): &(Vec<f32>, Vec<i64>)) {
+        let (running, tracked) = self.engine.running_mut();
+        running.copy_from_slice(values);
+        tracked.copy_from_slice(batches_tracked);
+    }
+
+    /// Counts one batch, however many shards it had: `num_batches_tracked`.
+    fn count_batch(&mut self, before: &[i64]) {
+        let norms: Vec<NodeId> = self.engine.store().0.norms().collect();
+        let (_, tracked) = self.engine.running_mut();
+        for ((tracked, before), norm) in tracked.iter_mut().zip(before).zip(norms) {
+            let counts = !self.plan.is_in_eval(norm);
+            *tracked = before.wrapping_add(i64::from(counts));
+        }
+    }
+}
