@@ -11,8 +11,8 @@ use super::values;
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Several processes (under mpirun or srun)")]
 pub(crate) struct ParallelArgs {
-    /// Parts of a batch, each with batch norm statistics of its own. Any number of processes that leaves
-    /// each 1, 2, 4, ... of them gives the same result, to the bit, and so does one process
+    /// Parts of a batch, each with batch norm statistics of its own. Results are bit-identical for one process
+    /// and for any number of them that leaves each 1, 2, 4, ... parts
     /// [default: the number of processes]
     #[arg(long, value_name = "N", value_parser = values::shards)]
     pub(crate) shards: Option<usize>,

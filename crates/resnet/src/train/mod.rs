@@ -135,7 +135,9 @@ pub fn train_in_group(
     let output = Output { config: run.config(), run: Some(run) };
     let (mut trainer, state, isa) =
         prepare(group, run, data.into(), cpu).inspect_err(|_| run.abandon())?;
-    group.broadcast(snapshot::to_bytes(&trainer.engine, &state))?;
+    if group.size() > 1 {
+        group.broadcast(snapshot::to_bytes(&trainer.engine, &state))?;
+    }
     output.write_metrics(&state)?;
     listen(&Event::Started(trainer.started(run.path(), &state)));
     let explanation = run.config().explanation().filter(|_| run.resume_from().is_none());
