@@ -10,18 +10,19 @@ use resnet_network::{
     graph::{Graph, NodeId},
     optim::{Average, Muon, Rates},
 };
-
-use crate::{
-    batch::{Input, MicroBatch, StepResult},
-    cpu::{EvalPlan, Prepared, TrainPlan},
-    error::PlanError,
-    hooks::Hooks,
+use resnet_program::{
+    Input, MicroBatch, PlanError, StepResult,
     lower::Lowering,
     memory::{check, zeros},
+    program::Program,
+};
+
+use crate::{
+    cpu::{EvalPlan, Prepared, TrainPlan},
+    hooks::Hooks,
     muon::{self, Muon as MuonState},
     optim::{Optimizer, OptimizerBuffers},
     plan_summary::PlanSummary,
-    program::Program,
 };
 
 pub use self::config::EngineConfig;

@@ -20,22 +20,17 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
-mod batch;
 mod cpu;
 mod engine;
-mod error;
 pub mod hooks;
-pub mod interpret;
-pub mod lower;
-pub mod memory;
 mod muon;
 pub mod optim;
 pub mod plan_summary;
 pub mod profile;
-pub mod program;
 
-pub use batch::{Input, MicroBatch, StepResult, Targets};
 pub use cpu::{EvalPlan, MICRO_BATCH_BYTES, TrainPlan};
 pub use engine::{Engine, EngineConfig};
-pub use error::PlanError;
 pub use hooks::Hooks;
+pub use resnet_program::{
+    Input, MicroBatch, PlanError, StepResult, Targets, interpret, lower, memory, program,
+};

@@ -6,8 +6,7 @@
 
 pub use resnet_kernels::conv::Algorithm;
 use resnet_network::graph::Shape;
-
-use crate::program::{Kind, Operation, Pass};
+use resnet_program::program::{Kind, Operation, Pass};
 
 /// The summary of a plan, for its largest batch.
 #[derive(Clone, Debug, PartialEq)]

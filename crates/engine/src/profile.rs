@@ -9,12 +9,9 @@ use std::{
 };
 
 use resnet_kernels::{Bandwidth, Cpu, Dtype, OutOfMemory};
+use resnet_program::program::{Kind, Operation, Pass};
 
-use crate::{
-    hooks::Hooks,
-    plan_summary::PlannedOperation,
-    program::{Kind, Operation, Pass},
-};
+use crate::{hooks::Hooks, plan_summary::PlannedOperation};
 
 /// The machine's measured peaks: the two limits of a roofline.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -1,8 +1,7 @@
 //! Borrows disjoint ranges of a buffer together.
 
 use resnet_kernels::{Storage, Values, ValuesMut};
-
-use crate::program::{Sink, Span};
+use resnet_program::program::{Sink, Span};
 
 /// Why several ranges can be borrowed together.
 pub(super) const DISJOINT: &str = "values that are live at the same time are disjoint";

@@ -11,21 +11,23 @@ use resnet_network::{
     Network,
     graph::{Graph, NodeId, Shape},
 };
+use resnet_program::{
+    Input, PlanError,
+    lower::{Lowering, convolutions, image_bytes, inference},
+    memory::{check, zeros},
+    program::{Compute, ConvOperand, Operation, Probe, Program},
+};
 
 use super::{
     arena::borrow,
     inference_parameters::InferenceParameters,
     input_buffer::InputBuffer,
+    parameterless,
     prepare::{Kernels, Prepared, most_scratch, summary},
 };
 use crate::{
-    batch,
-    error::PlanError,
     hooks::Hooks,
-    lower::{Lowering, convolutions, image_bytes, inference},
-    memory::{check, zeros},
     plan_summary::{PlanMemory, PlanSummary},
-    program::{Compute, ConvOperand, Operation, Probe, Program},
 };
 
 /// A plan for inference of up to one batch size, with running statistics (PyTorch's `net.eval()`).
@@ -277,7 +279,7 @@ impl EvalPlan {
     ///
     /// # Panics
     /// If no network is loaded, `images` is 0 or above the plan's batch, or the input has fewer.
-    pub fn forward(&mut self, input: batch::Input<'_>, images: usize) -> &[f32] {
+    pub fn forward(&mut self, input: Input<'_>, images: usize) -> &[f32] {
         self.forward_with(input, images, &mut ())
     }
 
@@ -287,7 +289,7 @@ impl EvalPlan {
     /// As [`EvalPlan::forward`].
     pub fn forward_with(
         &mut self,
-        input: batch::Input<'_>,
+        input: Input<'_>,
         images: usize,
         hooks: &mut dyn Hooks,
     ) -> &[f32] {
@@ -295,13 +297,13 @@ impl EvalPlan {
         let batch = self.program.batch;
         assert!((1..=batch).contains(&images), "{images} images in a plan for {batch}");
         let first = match input {
-            batch::Input::Features(features) => {
+            Input::Features(features) => {
                 let head = self.program.head();
                 let place = head.input(images);
                 self.values.values_mut(place.clone()).set_f32(&features[..place.len()]);
                 head.operation
             }
-            batch::Input::Bytes(..) | batch::Input::Nchw(_) => 0,
+            Input::Bytes(..) | Input::Nchw(_) => 0,
         };
         for index in first..self.program.operations.len() {
             self.run(index, input, images);
@@ -315,12 +317,12 @@ impl EvalPlan {
     ///
     /// # Panics
     /// As [`EvalPlan::forward`].
-    pub fn features(&mut self, input: batch::Input<'_>, images: usize) -> Vec<f32> {
+    pub fn features(&mut self, input: Input<'_>, images: usize) -> Vec<f32> {
         self.forward(input, images);
         self.values.to_f32(self.program.head().input(images))
     }
 
-    fn run(&mut self, index: usize, input: batch::Input<'_>, n: usize) {
+    fn run(&mut self, index: usize, input: Input<'_>, n: usize) {
         let (cpu, values, scratch) = (&self.cpu, &mut self.values, &mut self.scratch);
         let Operation { layer, compute, .. } = &self.program.operations[index];
         let parameters = layer.map(|layer| &self.parameters[layer]);
@@ -354,7 +356,15 @@ impl EvalPlan {
             }
             (Compute::Parameterless { op, x, residual, relu, y }, _) => {
                 let (x, residual, y) = borrow(values, Some(x), residual.as_ref(), y);
-                op.forward(cpu, n, x.expect("an input was given"), residual, *relu, y);
+                parameterless::forward(
+                    op,
+                    cpu,
+                    n,
+                    x.expect("an input was given"),
+                    residual,
+                    *relu,
+                    y,
+                );
             }
             (Compute::Linear { linear, x }, Some(InferenceParameters::Linear { weight, bias })) => {
                 linear.forward(cpu, n, values.values(x.clone()), weight, bias, &mut self.logits);

@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use resnet_kernels::{Buffer, conv::Conv, layout::padded};
 use resnet_network::{Network, graph::NodeId};
-
-use crate::{
-    error::PlanError,
+use resnet_program::{
+    PlanError,
     memory::zeros,
     program::{Compute, Operation, Program},
 };

@@ -6,8 +6,7 @@ use resnet_kernels::{
     layout::ImageLayout,
 };
 use resnet_network::preprocess::Normalisation;
-
-use crate::{batch::Input, program::Program};
+use resnet_program::{Input, program::Program};
 
 /// The images of a batch in the layout of the first convolution, in f32 for every dtype.
 #[derive(Debug)]

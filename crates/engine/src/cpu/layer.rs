@@ -9,15 +9,14 @@ use resnet_kernels::{
     elementwise::add_relu_backward,
 };
 use resnet_network::{Network, graph::NodeId};
+use resnet_program::program::{Compute, ConvOperand, Pass, Slope, Span};
 
 use super::{
     arena::{borrow, disjoint, gradients},
     buffers::Buffers,
+    parameterless,
 };
-use crate::{
-    hooks::{Hooks, Statistics},
-    program::{Compute, ConvOperand, Pass, Slope, Span},
-};
+use crate::hooks::{Hooks, Statistics};
 
 /// The layer of an operation, its prepared convolution, and the images of the micro-batch.
 pub(super) struct LayerContext<'a> {
@@ -133,7 +132,15 @@ impl LayerContext<'_> {
             }
             Compute::Parameterless { op, x, residual, relu, y } => {
                 let (x, residual, y) = borrow(&mut b.values, Some(x), residual.as_ref(), y);
-                op.forward(cpu, n, x.expect("an input was given"), residual, *relu, y);
+                parameterless::forward(
+                    op,
+                    cpu,
+                    n,
+                    x.expect("an input was given"),
+                    residual,
+                    *relu,
+                    y,
+                );
             }
             Compute::Linear { linear, x } => {
                 let [weight, bias] = net.weight_and_bias(self.head).map(|at| &net.values()[at]);
@@ -272,7 +279,7 @@ impl LayerContext<'_> {
                 let (x, y) = (b.values.values(x.clone()), b.values.values(y.clone()));
                 for dx in to {
                     let (dy, to) = gradients(&mut b.gradients, dy, dx);
-                    op.backward(cpu, n, (x, y, *relu), dy, to, dx.accumulate);
+                    parameterless::backward(op, cpu, n, (x, y, *relu), dy, to, dx.accumulate);
                 }
                 false
             }

@@ -6,11 +6,9 @@ use resnet_kernels::{
     Cpu, Dtype, OutOfMemory,
     conv::{Algorithm, Conv, ConvConfig, ConvShape, Direction, Mode, Source},
 };
+use resnet_program::program::{Compute, FusedLayer, Pass, Program};
 
-use crate::{
-    plan_summary::{LayerSummary, PlanMemory, PlanSummary},
-    program::{Compute, FusedLayer, Pass, Program},
-};
+use crate::plan_summary::{LayerSummary, PlanMemory, PlanSummary};
 
 /// Everything that a convolution's kernel depends on, for one dtype and batch.
 type ConvKey = (ConvShape, Source, Mode);

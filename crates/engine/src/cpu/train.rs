@@ -10,6 +10,12 @@ use resnet_kernels::{
     loss::cross_entropy,
 };
 use resnet_network::{Network, graph::Graph};
+use resnet_program::{
+    Input, MicroBatch, PlanError, StepResult, Targets,
+    lower::{Lowering, convolutions, training},
+    memory::{check, zeros},
+    program::{Compute, FusedLayer, Operation, Pass, Program},
+};
 
 use super::{
     buffers::Buffers,
@@ -18,13 +24,8 @@ use super::{
     prepare::{Kernels, Prepared, most_scratch, summary},
 };
 use crate::{
-    batch::{Input, MicroBatch, StepResult, Targets},
-    error::PlanError,
     hooks::Hooks,
-    lower::{Lowering, convolutions, training},
-    memory::{check, zeros},
     plan_summary::{PlanMemory, PlanSummary},
-    program::{Compute, FusedLayer, Operation, Pass, Program},
 };
 
 /// A plan for training steps of up to one batch size: forward, loss and backward.

@@ -26,7 +26,7 @@ use resnet_network::graph::{Graph, Op};
 use crate::error::PlanError;
 
 /// The convolutions of a graph: dimensions, storage of the input, and passes.
-pub(crate) fn convolutions(
+pub fn convolutions(
     lowering: Lowering<'_>,
     mode: Mode,
 ) -> Result<Vec<(ConvShape, Source, Mode)>, PlanError> {
@@ -38,7 +38,7 @@ pub(crate) fn convolutions(
 }
 
 /// Bytes of one image in inference: its input and the values that are live at the same time.
-pub(crate) fn image_bytes(lowering: Lowering<'_>) -> Result<usize, PlanError> {
+pub fn image_bytes(lowering: Lowering<'_>) -> Result<usize, PlanError> {
     let Lowering { graph, dtype, height, width, .. } = lowering;
     let sizes = sizes::Sizes::new(graph, 1, height, width)?;
     let image = sizes.image(graph).image_len();

@@ -18,7 +18,7 @@ pub enum Input<'a> {
 
 impl<'a> Input<'a> {
     /// The input without its first `values` bytes or values.
-    pub(crate) fn skip(self, values: usize) -> Self {
+    pub fn skip(self, values: usize) -> Self {
         match self {
             Input::Bytes(bytes, normalisation) => Input::Bytes(&bytes[values..], normalisation),
             Input::Nchw(images) => Input::Nchw(&images[values..]),
@@ -50,7 +50,7 @@ impl<'a> MicroBatch<'a> {
     }
 
     /// What the losses of its images are divided by.
-    pub(crate) fn divisor(&self) -> f64 {
+    pub fn divisor(&self) -> f64 {
         self.batch_weight.unwrap_or(self.batch_size as f64)
     }
 }

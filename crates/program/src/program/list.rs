@@ -47,25 +47,25 @@ pub struct Probe {
 
 /// The linear layer at the end of a network.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Head {
+pub struct Head {
     /// The index of its operation.
-    pub(crate) operation: usize,
+    pub operation: usize,
     /// The first value of what enters it.
-    pub(crate) start: usize,
+    pub start: usize,
     /// Values of an image that enter it: its inputs, padded.
-    pub(crate) features: usize,
+    pub features: usize,
 }
 
 impl Head {
     /// The place of what enters it for so many images.
-    pub(crate) fn input(&self, images: usize) -> Span {
+    pub fn input(&self, images: usize) -> Span {
         self.start..self.start + images * self.features
     }
 }
 
 impl Program {
     /// The head of the network.
-    pub(crate) fn head(&self) -> Head {
+    pub fn head(&self) -> Head {
         let mut operations = self.operations.iter().enumerate();
         let head = operations.find_map(|(operation, found)| match &found.compute {
             Compute::Linear { linear, x } => {
@@ -77,7 +77,7 @@ impl Program {
     }
 
     /// Whether no gradient of anything before the head is computed.
-    pub(crate) fn trains_only_its_head(&self) -> bool {
+    pub fn trains_only_its_head(&self) -> bool {
         let is_of_head = |compute: &Compute| {
             matches!(compute, Compute::Loss | Compute::LinearBackward { .. } | Compute::Update)
         };
@@ -86,12 +86,12 @@ impl Program {
     }
 
     /// Length of the buffer of images, border included.
-    pub(crate) fn images_len(&self) -> usize {
+    pub fn images_len(&self) -> usize {
         self.batch * self.image.image_len()
     }
 
     /// Length of the buffer of logits.
-    pub(crate) fn logits_len(&self) -> usize {
+    pub fn logits_len(&self) -> usize {
         self.batch * self.classes
     }
 }

@@ -7,7 +7,7 @@ use resnet_kernels::OutOfMemory;
 use crate::error::PlanError;
 
 /// Refuses to allocate more than is available.
-pub(crate) fn check(bytes: usize) -> Result<(), PlanError> {
+pub fn check(bytes: usize) -> Result<(), PlanError> {
     match available() {
         Some(available) if available < bytes => {
             Err(PlanError::Memory { bytes, available: Some(available) })
@@ -17,7 +17,7 @@ pub(crate) fn check(bytes: usize) -> Result<(), PlanError> {
 }
 
 /// `len` zeros, or an error where the system refuses the memory.
-pub(crate) fn zeros(len: usize) -> Result<Vec<f32>, OutOfMemory> {
+pub fn zeros(len: usize) -> Result<Vec<f32>, OutOfMemory> {
     let mut zeros = Vec::new();
     let refused = |_| OutOfMemory { bytes: len.saturating_mul(size_of::<f32>()) };
     zeros.try_reserve_exact(len).map_err(refused)?;
