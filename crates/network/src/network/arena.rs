@@ -35,18 +35,7 @@ impl Network {
     /// assert_eq!(net.params()[0].name, "conv1.weight");
     /// ```
     pub fn new(graph: Graph, init: Init, seed: u64) -> Self {
-        let (params, stats) = inventory(&graph);
-        let length = params.last().map_or(0, |p| p.range.end);
-        let running_len = stats.last().map_or(0, |s| s.var.end);
-        let batches_tracked = vec![0; stats.len()];
-        let mut net = Network {
-            graph,
-            params,
-            stats,
-            values: vec![0.0; length],
-            running: vec![0.0; running_len],
-            batches_tracked,
-        };
+        let mut net = Network::zeros(graph);
         for (index, param) in net.params.iter().enumerate() {
             let values = init::draw(
                 param,
@@ -60,6 +49,16 @@ impl Network {
             net.running[stats.var.clone()].fill(1.0);
         }
         net
+    }
+
+    /// A network of zeros, whose values are to be replaced.
+    pub fn zeros(graph: Graph) -> Self {
+        let (params, stats) = inventory(&graph);
+        let length = params.last().map_or(0, |p| p.range.end);
+        let running_len = stats.last().map_or(0, |s| s.var.end);
+        let batches_tracked = vec![0; stats.len()];
+        let (values, running) = (vec![0.0; length], vec![0.0; running_len]);
+        Network { graph, params, stats, values, running, batches_tracked }
     }
 
     /// The graph.
@@ -101,6 +100,15 @@ impl Network {
     pub fn running(&self, node: NodeId) -> (&[f32], &[f32]) {
         let stats = &self.stats[self.stats_index(node)];
         (&self.running[stats.mean.clone()], &self.running[stats.var.clone()])
+    }
+
+    /// The ranges of a batch norm's running mean and running variance among [`Network::running_values`].
+    ///
+    /// # Panics
+    /// If the node is not a batch norm.
+    pub fn running_ranges(&self, node: NodeId) -> [Range<usize>; 2] {
+        let stats = &self.stats[self.stats_index(node)];
+        [stats.mean.clone(), stats.var.clone()]
     }
 
     /// The running statistics of all batch norms, one after the other: means, then variances.

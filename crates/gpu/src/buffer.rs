@@ -1,0 +1,163 @@
+//! Buffers on a device.
+
+use std::ops::Range;
+
+use crate::{DeviceKind, Gpu, GpuError};
+
+/// A part of a buffer.
+#[derive(Clone, Debug)]
+pub(crate) struct View {
+    pub(crate) buffer: wgpu::Buffer,
+    /// Bytes.
+    pub(crate) range: Range<u64>,
+}
+
+impl View {
+    /// A whole buffer.
+    pub(crate) fn whole(buffer: &wgpu::Buffer) -> View {
+        View { buffer: buffer.clone(), range: 0..buffer.size() }
+    }
+
+    /// A part of a buffer, of values of `size` bytes.
+    pub(crate) fn part(buffer: &wgpu::Buffer, values: &Range<usize>, size: usize) -> View {
+        let range = (values.start * size) as u64..(values.end * size) as u64;
+        View { buffer: buffer.clone(), range }
+    }
+}
+
+/// Makes buffers, and finds out whether they fit.
+pub(crate) struct Allocator<'a> {
+    gpu: &'a Gpu,
+    /// Images of the batch that they are for.
+    batch: usize,
+}
+
+impl<'a> Allocator<'a> {
+    pub(crate) fn new(gpu: &'a Gpu, batch: usize) -> Self {
+        Allocator { gpu, batch }
+    }
+
+    /// A buffer of zeros, of so many bytes.
+    pub(crate) fn zeros(&self, label: &str, bytes: usize) -> Result<wgpu::Buffer, GpuError> {
+        use wgpu::BufferUsages as Usage;
+        let usage = Usage::STORAGE | Usage::COPY_SRC | Usage::COPY_DST;
+        self.make(label, bytes, usage)
+    }
+
+    /// A buffer that the host reads.
+    pub(crate) fn staging(&self, bytes: usize) -> Result<wgpu::Buffer, GpuError> {
+        self.make("staging", bytes, wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST)
+    }
+
+    fn make(
+        &self,
+        label: &str,
+        bytes: usize,
+        usage: wgpu::BufferUsages,
+    ) -> Result<wgpu::Buffer, GpuError> {
+        let (device, limits) = (self.gpu.device(), self.gpu.device().limits());
+        // Views start at multiples of 256 bytes.
+        let size = (bytes.max(4) as u64).next_multiple_of(256);
+        if size > limits.max_buffer_size {
+            let most = limits.max_buffer_size >> 20;
+            return Err(
+                self.refused(format!("{label} take {} MiB, buffers {most} at most", size >> 20))
+            );
+        }
+        let scope = device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let descriptor =
+            wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false };
+        let buffer = device.create_buffer(&descriptor);
+        match pollster::block_on(scope.pop()) {
+            None => Ok(buffer),
+            Some(_) => Err(self.refused(format!("{} MiB for {label} are refused", size >> 20))),
+        }
+    }
+
+    /// Checks that kernels reach so many bytes of a buffer at once.
+    pub(crate) fn check_reach(&self, bytes: usize) -> Result<(), GpuError> {
+        let most = self.gpu.device().limits().max_storage_buffer_binding_size;
+        if bytes as u64 > most {
+            let reason =
+                format!("activations take {} MiB, kernels reach {}", bytes >> 20, most >> 20);
+            return Err(self.refused(reason));
+        }
+        Ok(())
+    }
+
+    /// Checks that there is memory for so many bytes, where the device has the machine's.
+    pub(crate) fn check(&self, bytes: usize) -> Result<(), GpuError> {
+        let shares = matches!(self.gpu.info().kind, DeviceKind::Software | DeviceKind::Integrated);
+        match resnet_program::memory::available().filter(|_| shares) {
+            Some(available) if available < bytes => Err(self.refused(format!(
+                "they need {} MiB, and {} are available",
+                bytes >> 20,
+                available >> 20
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    fn refused(&self, reason: String) -> GpuError {
+        let device = self.gpu.info().name.clone();
+        GpuError::Memory { device, batch: self.batch, reason, fits: None }
+    }
+}
+
+impl Gpu {
+    /// Writes values to a buffer, from a byte on.
+    pub(crate) fn write<T: bytemuck::Pod>(&self, buffer: &wgpu::Buffer, start: u64, values: &[T]) {
+        let bytes: &[u8] = bytemuck::cast_slice(values);
+        let whole = bytes.len() / 4 * 4;
+        self.queue().write_buffer(buffer, start, &bytes[..whole]);
+        if whole < bytes.len() {
+            let mut last = [0; 4];
+            last[..bytes.len() - whole].copy_from_slice(&bytes[whole..]);
+            self.queue().write_buffer(buffer, start + whole as u64, &last);
+        }
+    }
+
+    /// Reads a part of a buffer. Waits for the device.
+    pub(crate) fn read(&self, view: &View) -> Result<Vec<u8>, GpuError> {
+        let bytes = (view.range.end - view.range.start) as usize;
+        let staging = Allocator::new(self, 0).staging(bytes)?;
+        let mut encoder = self.device().create_command_encoder(&Default::default());
+        let size = bytes.next_multiple_of(4) as u64;
+        encoder.copy_buffer_to_buffer(&view.buffer, view.range.start, &staging, 0, size);
+        let submission = self.queue().submit([encoder.finish()]);
+        let mut read = self.map(&staging, size, submission)?;
+        read.truncate(bytes);
+        Ok(read)
+    }
+
+    /// Reads the first bytes of a staging buffer, once a submission is done.
+    pub(crate) fn map(
+        &self,
+        staging: &wgpu::Buffer,
+        bytes: u64,
+        submission: wgpu::SubmissionIndex,
+    ) -> Result<Vec<u8>, GpuError> {
+        let slice = staging.slice(0..bytes);
+        slice.map_async(wgpu::MapMode::Read, |_| {});
+        self.wait(submission)?;
+        let read = match slice.get_mapped_range() {
+            Ok(view) => view.to_vec(),
+            Err(error) => {
+                self.check()?;
+                let device = self.info().name.clone();
+                return Err(GpuError::Lost { device, reason: error.to_string() });
+            }
+        };
+        staging.unmap();
+        Ok(read)
+    }
+
+    /// Reads f32 values.
+    pub(crate) fn read_f32(&self, view: &View) -> Result<Vec<f32>, GpuError> {
+        Ok(self
+            .read(view)?
+            .chunks_exact(4)
+            .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+            .collect())
+    }
+}

@@ -1,0 +1,486 @@
+//! Training on a device, which holds all that training changes.
+
+use std::{collections::VecDeque, ops::Range, time::Duration};
+
+use resnet_kernels::{Dtype, loss::Target};
+use resnet_network::{Network, graph::NodeId};
+use resnet_program::{Input, MicroBatch, StepResult, lower::Lowering, program::Program};
+
+use crate::{
+    Gpu, GpuError, GpuEvalPlan, Settings,
+    buffer::Allocator,
+    clock::Clock,
+    memory::Arenas,
+    train::{Loss, LossBuffers, TrainPlan},
+    update::{Rule, UpdateRange, Updates},
+};
+
+/// Trains a network on a device: parameters, their gradients, running statistics, what the optimiser keeps and the
+/// average stay there. Calls return as soon as the device has its commands.
+#[derive(Debug)]
+pub struct GpuEngine {
+    pub(crate) gpu: Gpu,
+    settings: Settings,
+    /// Names the places of parameters. Its values are those that were loaded.
+    pub(crate) network: Network,
+    /// `num_batches_tracked` of each batch norm, and whether a step moves it.
+    pub(crate) tracked: Vec<(i64, bool)>,
+    pub(crate) average_tracked: Vec<i64>,
+    pub(crate) arenas: Arenas,
+    pub(crate) average: Option<Arenas>,
+    pub(crate) updates: Updates,
+    targets: wgpu::Buffer,
+    class_weights: wgpu::Buffer,
+    results: wgpu::Buffer,
+    /// None only after a plan could not be made.
+    train: Option<TrainPlan>,
+    eval: GpuEvalPlan,
+    /// What the plan for evaluation has loaded: the average or the network.
+    loaded: Option<bool>,
+    waiting: VecDeque<Waiting>,
+    /// Staging buffers that wait for another step.
+    spare: Vec<wgpu::Buffer>,
+}
+
+/// A step whose result is not known.
+#[derive(Debug)]
+struct Waiting {
+    staging: wgpu::Buffer,
+    submission: wgpu::SubmissionIndex,
+    images: usize,
+    divisor: f64,
+}
+
+impl GpuEngine {
+    /// An engine for a network, before its first step.
+    ///
+    /// # Errors
+    /// If the graph does not fit the images, or the device has too little memory.
+    pub fn new(gpu: &Gpu, network: &Network, settings: &Settings) -> Result<Self, GpuError> {
+        let made = GpuEngine::of(gpu, network, settings);
+        let Err(GpuError::Memory { device, batch, reason, .. }) = made else { return made };
+        // The largest half, quarter, ... of the batch that fits.
+        let halves = std::iter::successors(Some(settings.batch / 2), |batch| Some(batch / 2));
+        let fits = halves.take_while(|&batch| batch > 0).find(|&batch| {
+            let settings =
+                Settings { batch, eval_batch: settings.eval_batch.min(batch), ..*settings };
+            GpuEngine::of(gpu, network, &settings).is_ok()
+        });
+        Err(GpuError::Memory { device, batch, reason, fits })
+    }
+
+    fn of(gpu: &Gpu, network: &Network, settings: &Settings) -> Result<Self, GpuError> {
+        let Settings { dtype, batch, eval_batch, height, width, buffers, .. } = *settings;
+        let allocator = Allocator::new(gpu, batch);
+        let arenas = Arenas::new(gpu, network, batch, true)?;
+        let average =
+            settings.average.then(|| Arenas::new(gpu, network, batch, false)).transpose()?;
+        let classes = network.graph().classes();
+        let word = size_of::<f32>();
+        let graph = network.graph();
+        let mut engine = GpuEngine {
+            gpu: gpu.clone(),
+            settings: *settings,
+            tracked: network.all_batches_tracked().iter().map(|&count| (count, true)).collect(),
+            average_tracked: network.all_batches_tracked().to_vec(),
+            updates: Updates::new(gpu, network, &arenas, average.as_ref(), buffers, batch)?,
+            targets: allocator.zeros("targets", batch * classes * word)?,
+            class_weights: allocator.zeros("class weights", classes * word)?,
+            results: allocator.zeros("results", 2 * batch * word)?,
+            train: None,
+            eval: GpuEvalPlan::new(gpu, graph, Dtype::Fp32, eval_batch, [height, width], &[])?,
+            network: network.clone(),
+            arenas,
+            average,
+            loaded: None,
+            waiting: VecDeque::new(),
+            spare: Vec::new(),
+        };
+        engine.plan(Lowering { graph, dtype, batch, height, width, frozen: &[], eval: &[] })?;
+        let zeros = vec![vec![0.0; network.values().len()]; buffers];
+        engine.load(network, &zeros);
+        gpu.check()?;
+        Ok(engine)
+    }
+
+    fn plan(&mut self, lowering: Lowering<'_>) -> Result<(), GpuError> {
+        let loss = LossBuffers {
+            targets: &self.targets,
+            class_weights: &self.class_weights,
+            results: &self.results,
+        };
+        let (momentum, earlier) = (self.settings.norm_momentum, self.train.take());
+        let network = &self.network;
+        let plan =
+            TrainPlan::new(&self.gpu, network, &self.arenas, lowering, momentum, loss, earlier)?;
+        self.train = Some(plan);
+        Ok(())
+    }
+
+    /// Replaces parameters, running statistics and what the optimiser keeps. An average starts again, from this
+    /// network.
+    ///
+    /// # Panics
+    /// If the buffers are of another network or optimiser.
+    pub fn load(&mut self, network: &Network, buffers: &[Vec<f32>]) {
+        assert!(network.graph() == self.network.graph(), "a network of another graph");
+        self.arenas.write(&self.gpu, network);
+        self.updates.write(&self.gpu, buffers);
+        for (own, &count) in self.tracked.iter_mut().zip(network.all_batches_tracked()) {
+            own.0 = count;
+        }
+        self.loaded = None;
+        if self.average.is_some() {
+            self.load_average(network);
+        }
+    }
+
+    /// Replaces the average.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn load_average(&mut self, network: &Network) {
+        self.average.as_ref().expect("the engine keeps an average").write(&self.gpu, network);
+        self.average_tracked.copy_from_slice(network.all_batches_tracked());
+        self.loaded = None;
+    }
+
+    /// Plans the next steps: for images of `height` x `width`, without the gradients that only the parameters of
+    /// `frozen` nodes need, and with the running statistics in the batch norms `eval`, which stay.
+    ///
+    /// # Errors
+    /// As [`GpuEngine::new`]. The engine can then not be used.
+    pub fn replan(
+        &mut self,
+        height: usize,
+        width: usize,
+        frozen: &[NodeId],
+        eval: &[NodeId],
+    ) -> Result<(), GpuError> {
+        let Settings { dtype, batch, .. } = self.settings;
+        let graph = self.network.graph().clone();
+        for (norm, (_, moves)) in self.network.norms().zip(&mut self.tracked) {
+            *moves = !eval.contains(&norm);
+        }
+        self.plan(Lowering { graph: &graph, dtype, batch, height, width, frozen, eval })
+    }
+
+    /// Begins forward, loss and backward of a micro-batch. Its gradients replace those before, or with `accumulate`
+    /// are added to them. [`GpuEngine::result`] returns the loss.
+    ///
+    /// # Errors
+    /// If the device was lost.
+    ///
+    /// # Panics
+    /// If the micro-batch has no images or more than [`Settings::batch`] or than its input, or a target does not fit
+    /// the classes.
+    pub fn backward(
+        &mut self,
+        micro_batch: MicroBatch<'_>,
+        accumulate: bool,
+    ) -> Result<(), GpuError> {
+        self.submit(micro_batch, accumulate, None)
+    }
+
+    /// [`GpuEngine::backward`] of a whole step, measured by the device's clock: the time of each operation of the
+    /// [program](GpuEngine::program), 0 for the update. Waits for the device.
+    ///
+    /// # Errors
+    /// If the device has no clock for that, or was lost.
+    ///
+    /// # Panics
+    /// As [`GpuEngine::backward`], or if the input is features.
+    pub fn timed_backward(
+        &mut self,
+        micro_batch: MicroBatch<'_>,
+    ) -> Result<Vec<Duration>, GpuError> {
+        assert!(
+            !matches!(micro_batch.input, Input::Features(_)),
+            "a step by features is no whole one"
+        );
+        let operations = self.program().operations.len();
+        let clock = Clock::new(&self.gpu, operations + 1)?;
+        self.submit(micro_batch, false, Some(&clock))?;
+        let times = clock.read(&self.gpu)?;
+        Ok(times.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).collect())
+    }
+
+    /// Waits until the device has done everything.
+    ///
+    /// # Errors
+    /// If the device was lost.
+    pub fn idle(&self) -> Result<(), GpuError> {
+        self.gpu.idle()
+    }
+
+    /// The program of a training step.
+    pub fn program(&self) -> &Program {
+        &self.train.as_ref().expect(PLANNED).program
+    }
+
+    fn submit(
+        &mut self,
+        micro_batch: MicroBatch<'_>,
+        accumulate: bool,
+        clock: Option<&Clock>,
+    ) -> Result<(), GpuError> {
+        let MicroBatch { input, targets, .. } = micro_batch;
+        let (n, classes) = (targets.len(), self.network.graph().classes());
+        assert!((1..=self.settings.batch).contains(&n), "{n} images of a batch");
+        assert!(targets.target.fits(classes), "a target is none of {classes} classes");
+        let weights = targets.class_weights.map_or(classes, <[f32]>::len);
+        assert_eq!(weights, classes, "class weights of other classes");
+        let soft = match targets.target {
+            Target::Labels(labels) => {
+                self.gpu.write(&self.targets, 0, labels);
+                false
+            }
+            Target::Probabilities { values, .. } => {
+                self.gpu.write(&self.targets, 0, values);
+                true
+            }
+        };
+        match targets.class_weights {
+            Some(weights) => self.gpu.write(&self.class_weights, 0, weights),
+            None => self.gpu.write(&self.class_weights, 0, &vec![1.0_f32; classes]),
+        }
+        let divisor = micro_batch.divisor();
+        let loss = Loss { soft, smoothing: targets.label_smoothing, divisor };
+        let bytes = 2 * self.settings.batch * size_of::<f32>();
+        let staging = match self.spare.pop() {
+            Some(staging) => staging,
+            None => Allocator::new(&self.gpu, self.settings.batch).staging(bytes)?,
+        };
+        let (results, times) = (&self.results, clock.map(Clock::times));
+        let train = self.train.as_mut().expect(PLANNED);
+        let submission = train.run(&self.gpu, input, n, (loss, accumulate), times, |encoder| {
+            encoder.copy_buffer_to_buffer(results, 0, &staging, 0, (8 * n) as u64);
+            clock.iter().for_each(|clock| clock.resolve(encoder));
+        })?;
+        self.waiting.push_back(Waiting { staging, submission, images: n, divisor });
+        self.tracked.iter_mut().filter(|(_, moves)| *moves).for_each(|(count, _)| {
+            *count = count.wrapping_add(1);
+        });
+        self.loaded = None;
+        self.gpu.check()
+    }
+
+    /// Micro-batches whose result was not taken.
+    pub fn outstanding(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// The result of the first micro-batch whose result was not taken. Waits for it.
+    ///
+    /// # Errors
+    /// If the device was lost.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn result(&mut self) -> Result<StepResult, GpuError> {
+        let waiting = self.waiting.pop_front().expect("a micro-batch without a result");
+        let Waiting { staging, submission, images, divisor } = waiting;
+        let bytes = self.gpu.map(&staging, (8 * images) as u64, submission)?;
+        self.spare.push(staging);
+        let float = |b: &[u8]| f32::from_le_bytes([b[0], b[1], b[2], b[3]]);
+        let (mut loss, mut correct) = (0.0, 0);
+        for image in bytes.chunks_exact(8) {
+            loss += f64::from(float(&image[..4]));
+            correct += usize::from(float(&image[4..]) == 1.0);
+        }
+        Ok(StepResult { loss: loss / divisor, correct })
+    }
+
+    /// Scales the gradients of some parameters so that their total norm is at most `max_norm`, as
+    /// `torch.nn.utils.clip_grad_norm_`. Returns the norm before. Waits for the device.
+    ///
+    /// # Errors
+    /// If the device was lost.
+    pub fn clip_grad_norm(
+        &mut self,
+        trained: &[Range<usize>],
+        max_norm: f64,
+    ) -> Result<f64, GpuError> {
+        if trained.is_empty() {
+            return Ok(0.0);
+        }
+        let total = self.updates.sum_of_squares(&self.gpu, trained)?.sqrt();
+        let factor = max_norm / (total + 1e-6);
+        if factor < 1.0 {
+            self.updates.scale(&self.gpu, trained, factor as f32);
+        }
+        self.gpu.check()?;
+        Ok(total)
+    }
+
+    /// Multiplies all gradients.
+    ///
+    /// # Errors
+    /// If the device was lost.
+    pub fn scale_gradients(&mut self, factor: f32) -> Result<(), GpuError> {
+        let all = 0..self.network.values().len();
+        self.updates.scale(&self.gpu, &[all], factor);
+        self.gpu.check()
+    }
+
+    /// One update of the parameters of some ranges, in ascending order. Others stay.
+    ///
+    /// # Errors
+    /// If the device was lost.
+    ///
+    /// # Panics
+    /// If there are more ranges than parameters.
+    pub fn update(&mut self, rule: Rule, ranges: &[UpdateRange]) -> Result<(), GpuError> {
+        assert_eq!(rule.buffers(), self.settings.buffers, "a rule of another optimiser");
+        self.updates.run(&self.gpu, rule, ranges);
+        self.loaded = None;
+        self.gpu.check()
+    }
+
+    /// Moves the average, running statistics included: `average = decay average + (1 - decay) network`. With `back`
+    /// the network takes its values then.
+    ///
+    /// # Errors
+    /// If the device was lost.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn update_average(&mut self, decay: f64, back: bool) -> Result<(), GpuError> {
+        assert!(self.average.is_some(), "the engine keeps an average");
+        self.updates.average(&self.gpu, decay, back);
+        if !back {
+            for (average, (count, _)) in self.average_tracked.iter_mut().zip(&self.tracked) {
+                *average = *count;
+            }
+        }
+        self.loaded = None;
+        self.gpu.check()
+    }
+
+    /// Logits `[images][classes]` of the network, or of the average, with running statistics. Waits for the device.
+    ///
+    /// # Errors
+    /// If the device was lost.
+    pub fn evaluate(
+        &mut self,
+        of_average: bool,
+        input: Input<'_>,
+        images: usize,
+    ) -> Result<&[f32], GpuError> {
+        self.load_eval(of_average)?;
+        self.eval.forward(input, images)
+    }
+
+    /// What enters the head for some images in training, `[images][features]`.
+    ///
+    /// # Errors
+    /// If the device was lost.
+    pub fn features(&mut self, input: Input<'_>, images: usize) -> Result<Vec<f32>, GpuError> {
+        assert!(images <= self.settings.batch, "{images} images in an engine for fewer");
+        self.loaded = None;
+        self.train.as_mut().expect(PLANNED).features(&self.gpu, input, images)
+    }
+
+    /// What enters the head for some images in evaluation.
+    ///
+    /// # Errors
+    /// If the device was lost.
+    pub fn evaluated_features(
+        &mut self,
+        of_average: bool,
+        input: Input<'_>,
+        images: usize,
+    ) -> Result<Vec<f32>, GpuError> {
+        self.load_eval(of_average)?;
+        self.eval.features(input, images)
+    }
+
+    fn load_eval(&mut self, of_average: bool) -> Result<(), GpuError> {
+        if self.loaded != Some(of_average) {
+            let average = self.average.as_ref().filter(|_| of_average);
+            self.eval.load_from(average.unwrap_or(&self.arenas))?;
+            self.loaded = Some(of_average);
+        }
+        Ok(())
+    }
+}
+
+const PLANNED: &str = "the last plan was made";
+
+#[cfg(test)]
+mod tests {
+    use resnet_network::{Arch, network::Init};
+    use resnet_program::Targets;
+
+    use super::*;
+
+    const SETTINGS: Settings = Settings {
+        dtype: Dtype::Fp32,
+        batch: 2,
+        eval_batch: 2,
+        height: 8,
+        width: 8,
+        buffers: 1,
+        norm_momentum: 0.1,
+        average: false,
+    };
+
+    fn step(gpu: &Gpu, settings: &Settings) -> Vec<f32> {
+        let arch: Arch = "resnet8".parse().unwrap();
+        let net = Network::new(arch.graph_with(3, 10, 4), Init::PyTorch, 1);
+        let mut engine = GpuEngine::new(gpu, &net, settings).unwrap();
+        let x: Vec<f32> = (0..2 * 3 * 8 * 8).map(|i| (i * 31 % 97) as f32 / 50.0).collect();
+        let targets = Targets::labels(&[1, 2], 0.0);
+        engine.backward(MicroBatch::whole(Input::Nchw(&x), targets), false).unwrap();
+        engine.timed_backward(MicroBatch::whole(Input::Nchw(&x), targets)).unwrap();
+        engine.gradients().unwrap()
+    }
+
+    /// In how many buffers activations are, and in how many submissions a step is, changes nothing.
+    #[test]
+    fn portions_change_no_bit() {
+        let Ok(gpu) = Gpu::open(0) else {
+            eprintln!("no device: nothing is tested");
+            return;
+        };
+        let want = step(&gpu, &SETTINGS);
+        assert!(want.iter().any(|gradient| *gradient != 0.0));
+        let mut small = gpu.clone();
+        small.portions.chunk = 20_000;
+        small.portions.submission = [100_000, 100_000];
+        assert_eq!(step(&small, &SETTINGS), want);
+    }
+
+    /// A device that goes away is an error of every call from then on, not a panic or a wait.
+    #[test]
+    fn a_lost_device_is_an_error() {
+        let Ok(gpu) = Gpu::open(0) else {
+            eprintln!("no device: nothing is tested");
+            return;
+        };
+        let arch: Arch = "resnet8".parse().unwrap();
+        let net = Network::new(arch.graph_with(3, 10, 4), Init::PyTorch, 1);
+        let mut engine = GpuEngine::new(&gpu, &net, &SETTINGS).unwrap();
+        let x = vec![0.5; 2 * 3 * 8 * 8];
+        let labels = [1, 2];
+        let batch = || MicroBatch::whole(Input::Nchw(&x), Targets::labels(&labels, 0.0));
+        engine.backward(batch(), false).unwrap();
+        gpu.device().destroy();
+        let _ = engine.backward(batch(), false);
+        while engine.outstanding() > 0 {
+            // The first may have been done before.
+            let _ = engine.result();
+        }
+        let lost = |result: Result<(), GpuError>| {
+            let error = result.unwrap_err();
+            assert!(matches!(error, GpuError::Lost { .. }), "{error}");
+        };
+        lost(engine.backward(batch(), false));
+        lost(engine.update(Rule::Sgd { momentum: 0.9, nesterov: false }, &[]));
+        lost(engine.evaluate(false, Input::Nchw(&x), 2).map(drop));
+        let (mut network, mut buffers) = (net.clone(), [vec![0.0; net.values().len()]]);
+        lost(engine.download(&mut network, &mut buffers, None));
+        assert_eq!(network.values(), net.values());
+        lost(GpuEngine::new(&gpu, &net, &SETTINGS).map(drop));
+    }
+}

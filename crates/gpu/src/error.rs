@@ -1,0 +1,55 @@
+//! Errors of devices.
+
+use resnet_program::PlanError;
+use thiserror::Error;
+
+/// Why a device cannot be used, or can no longer be.
+#[derive(Clone, Debug, PartialEq, Error)]
+pub enum GpuError {
+    /// There is no device with this number.
+    #[error("there is no gpu:{wanted}: {}; `resnet devices` lists what there is", match found {
+        0 => "no GPU was found".to_owned(),
+        1 => "there is only gpu:0".to_owned(),
+        found => format!("there are gpu:0 to gpu:{}", found - 1),
+    })]
+    NoSuch {
+        /// The number that was asked for.
+        wanted: usize,
+        /// How many there are.
+        found: usize,
+    },
+    /// The driver lacks something, or refuses.
+    #[error("{device} cannot be used: {reason}")]
+    Unsupported {
+        /// The device's name.
+        device: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A buffer does not fit.
+    #[error("{device} has too little memory for batches of {batch} images: {reason}. {}", match fits {
+        Some(fits) => format!("Batches of {fits} fit (--batch-size {fits})"),
+        None => "Use smaller images (--image-size), a smaller network, or --device cpu".to_owned(),
+    })]
+    Memory {
+        /// The device's name.
+        device: String,
+        /// Images of a batch.
+        batch: usize,
+        /// What does not fit.
+        reason: String,
+        /// A batch that does, if one was looked for and found.
+        fits: Option<usize>,
+    },
+    /// The device went away, or a command failed.
+    #[error("{device} was lost: {reason}")]
+    Lost {
+        /// The device's name.
+        device: String,
+        /// What the driver says.
+        reason: String,
+    },
+    /// The network or the images do not fit any device.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+}

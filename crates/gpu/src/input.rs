@@ -1,0 +1,110 @@
+//! Images on their way to a device.
+
+use resnet_network::preprocess::Normalisation;
+use resnet_program::Input;
+
+use crate::{
+    Gpu, GpuError,
+    buffer::{Allocator, View},
+    kernel::{Dispatch, Element, Kernel, Work},
+};
+
+const IMAGES: &str = include_str!("shaders/images.wgsl");
+
+/// Images of one size, as a plan takes them.
+#[derive(Debug)]
+pub(crate) struct Images {
+    channels: usize,
+    pixels: usize,
+    batch: usize,
+    /// What was prepared last.
+    prepared: Option<Prepared>,
+}
+
+#[derive(Debug)]
+struct Prepared {
+    form: Form,
+    source: wgpu::Buffer,
+    dispatch: Dispatch,
+}
+
+/// How images come.
+#[derive(Clone, Debug, PartialEq)]
+enum Form {
+    Bytes(Normalisation),
+    Floats,
+}
+
+impl Images {
+    pub(crate) fn new([height, width, channels]: [usize; 3], batch: usize) -> Self {
+        Images { channels, pixels: height * width, batch, prepared: None }
+    }
+
+    /// Writes a batch of `n` images. Returns the kernel that converts them into `to`.
+    ///
+    /// # Panics
+    /// If the input has fewer, or the normalisation another number of channels or a mean image of another size.
+    pub(crate) fn write(
+        &mut self,
+        gpu: &Gpu,
+        input: Input<'_>,
+        n: usize,
+        to: &wgpu::Buffer,
+    ) -> Result<&Dispatch, GpuError> {
+        let one = self.pixels * self.channels;
+        let form = match input {
+            Input::Bytes(_, normalisation) => Form::Bytes(normalisation.clone()),
+            Input::Nchw(_) => Form::Floats,
+            Input::Features(_) => unreachable!("features enter the head"),
+        };
+        if self.prepared.as_ref().is_none_or(|prepared| prepared.form != form) {
+            self.prepared = Some(self.prepare(gpu, form, to)?);
+        }
+        let prepared = self.prepared.as_ref().expect("made above");
+        match input {
+            Input::Bytes(bytes, _) => gpu.write(&prepared.source, 0, &bytes[..n * one]),
+            Input::Nchw(values) => gpu.write(&prepared.source, 0, &values[..n * one]),
+            Input::Features(_) => unreachable!("refused above"),
+        }
+        Ok(&prepared.dispatch)
+    }
+
+    fn prepare(&self, gpu: &Gpu, form: Form, to: &wgpu::Buffer) -> Result<Prepared, GpuError> {
+        let allocator = Allocator::new(gpu, self.batch);
+        let (size, table) = match &form {
+            Form::Floats => (size_of::<f32>(), vec![0.0]),
+            Form::Bytes(normalisation) => (1, self.table(normalisation)),
+        };
+        let source = allocator.zeros("images", self.batch * self.pixels * self.channels * size)?;
+        let values = allocator.zeros("normalisation", size_of_val(&table[..]))?;
+        gpu.write(&values, 0, &table);
+        let has_mean_image = table.len() > 256 * self.channels;
+        let vectors = self.channels.div_ceil(4);
+        let kernel = Kernel::new("images", IMAGES)
+            .constants(&[("CHANNELS", self.channels), ("C4", vectors), ("PIXELS", self.pixels)])
+            .constants(&[("FLOATS", (form == Form::Floats).into())])
+            .constant("MEAN_IMAGE", has_mean_image.into())
+            .bind("source", Element::U32, &View::whole(&source))
+            .bind("table", Element::F32, &View::whole(&values))
+            .bind("y", Element::Vec4, &View::whole(to));
+        let dispatch = kernel.build(gpu, Work::values(self.pixels * vectors))?;
+        Ok(Prepared { form, source, dispatch })
+    }
+
+    /// The normalised value of each byte by channel, `(byte / 255 - mean) / std`, and the mean image, divided by the
+    /// standard deviation.
+    fn table(&self, normalisation: &Normalisation) -> Vec<f32> {
+        let Normalisation { mean, std, mean_image } = normalisation;
+        assert_eq!([mean.len(), std.len()], [self.channels; 2], "channels to normalise");
+        let mean = |channel: usize| if mean_image.is_some() { 0.0 } else { mean[channel] };
+        let mut table = Vec::with_capacity(256 * self.channels);
+        for (channel, std) in std.iter().enumerate() {
+            table.extend((0..256).map(|byte| (byte as f32 / 255.0 - mean(channel)) / std));
+        }
+        if let Some(image) = mean_image {
+            assert_eq!(image.len(), self.pixels * self.channels, "a mean image of another size");
+            table.extend(image.iter().zip(std.iter().cycle()).map(|(value, std)| value / std));
+        }
+        table
+    }
+}

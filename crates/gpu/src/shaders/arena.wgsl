@@ -1,0 +1,49 @@
+// Passes over a range of an arena: words.a its start, words.b its length.
+
+var<workgroup> scratch: array<f32, 256>;
+
+// average = decay average + (1 - decay) value, as torch.lerp: words.x is the decay, words.y is 1 - decay.
+fn average(i: u32) {
+    if i >= words.b {
+        return;
+    }
+    let old = to[words.a + i];
+    let new_ = other[words.a + i];
+    let value = select(new_ - words.x * (new_ - old), old + words.y * (new_ - old), words.y < 0.5);
+    to[words.a + i] = value;
+    if words.c == 1u {
+        other[words.a + i] = value;
+    }
+}
+
+fn scale(i: u32) {
+    if i < words.b {
+        to[words.a + i] *= words.x;
+    }
+}
+
+// The sum of squares of each 4096 values.
+fn squares(tile: u32, lid: u32) {
+    var sum = 0.0;
+    for (var j = 0u; j < 16u; j++) {
+        let i = tile * 4096u + j * 256u + lid;
+        if i < words.b {
+            sum += to[words.a + i] * to[words.a + i];
+        }
+    }
+    scratch[lid] = sum;
+    for (var half = 128u; half > 0u; half /= 2u) {
+        workgroupBarrier();
+        if lid < half {
+            scratch[lid] += scratch[lid + half];
+        }
+    }
+    if lid == 0u {
+        other[words.c + tile] = scratch[0];
+    }
+}
+
+fn run(tile: u32, z: u32, lid: u32) {
+    let i = tile * 256u + lid;
+    //{PASS}
+}
