@@ -72,7 +72,7 @@ def main():
                 found = measure(command)
                 figures.setdefault(case, {}).setdefault(name, []).append(found)
                 print(f"{case} {name}: {found['images_per_second']:.0f} images/s", file=sys.stderr)
-    print("| network | batch | dtype | program | images/s | to resnet |")
+    print("| network | batch | dtype | program | images/s | relative to resnet |")
     print("|---|--:|---|---|--:|--:|")
     for (arch, batch, dtype), by_name in figures.items():
         rates = {

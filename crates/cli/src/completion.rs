@@ -27,6 +27,11 @@ pub(crate) fn data() -> ArgValueCandidates {
     ArgValueCandidates::new(|| DataSource::ALL.map(|source| source.name().into()).into())
 }
 
+/// Words for devices.
+pub(crate) fn devices() -> ArgValueCandidates {
+    ArgValueCandidates::new(|| ["auto", "cpu", "gpu", "gpu:0"].map(Into::into).into())
+}
+
 /// Names of data sets, and folders.
 pub(crate) fn data_or_folder() -> ArgValueCompleter {
     ArgValueCompleter::new(|current: &OsStr| {

@@ -22,6 +22,7 @@ use crate::{
     config,
     data::{self, Limits},
     delayed_progress::DelayedProgress,
+    device::Work,
     error::Usage,
     interrupt::Interrupt,
     model, photo_folder,
@@ -98,7 +99,6 @@ fn in_memory(
     Beside { tta, protocols }: Beside<'_>,
     global: &Global,
 ) -> anyhow::Result<Evaluated> {
-    let cpu = global.cpu()?;
     // Before anything is downloaded.
     let info = resnet::data::info(source.name(), Path::new(""))?;
     model.check_fit(info.name, info.classes.len(), info.channels)?;
@@ -116,13 +116,15 @@ fn in_memory(
     model.classes.get_or_insert_with(|| data.classes.clone());
     let progress = DelayedProgress::new("evaluating", data.test.len(), global.quiet);
     let options = EvaluateOptions { dtype: args.model.network.dtype.into(), preparation, tta };
+    let work = Work::evaluation(model.network.graph(), options.dtype, [as_used.image_size; 2]);
+    let device = global.device(work)?;
     let mut logits = Vec::new();
     let mut listen = |done, batch: &[f32]| {
         logits.extend_from_slice(batch);
         progress.set(done);
     };
     let result =
-        evaluate::evaluate(&model, &options, &data.test, &normalisation, &cpu, &mut listen);
+        evaluate::evaluate(&model, &options, &data.test, &normalisation, &device, &mut listen);
     progress.clear();
     let predictions = Predictions::new(logits, model.network.graph().classes());
     Ok(Evaluated {
@@ -148,7 +150,6 @@ fn on_photos(
     Beside { tta, protocols }: Beside<'_>,
     global: &Global,
 ) -> anyhow::Result<Evaluated> {
-    let cpu = global.cpu()?;
     model.check_fit(name, classes.len(), model.network.graph().in_channels())?;
     photo_folder::limit(&mut list, args.limit_test, 0)?;
     let imagenet = ("ImageNet", Normalisation::imagenet());
@@ -160,6 +161,9 @@ fn on_photos(
     model.classes.get_or_insert_with(|| classes.clone());
     let options = PhotoOptions { workers: global.cpu_threads(), cache: CacheOptions::None };
     let photos = Photos::new(list, preparation, options);
+    let dtype = args.model.network.dtype.into();
+    let work = Work::evaluation(model.network.graph(), dtype, [preparation.image_size; 2]);
+    let device = global.device(work)?;
     let progress = DelayedProgress::new("evaluating", photos.len(), global.quiet);
     let (mut logits, mut done) = (Vec::new(), 0);
     let mut listen = |labels: &[u32], batch: &[f32]| {
@@ -167,9 +171,15 @@ fn on_photos(
         done += labels.len();
         progress.set(done);
     };
-    let dtype = args.model.network.dtype.into();
-    let result =
-        evaluate::evaluate_photos(&model, dtype, tta, &photos, &normalisation, &cpu, &mut listen);
+    let result = evaluate::evaluate_photos(
+        &model,
+        dtype,
+        tta,
+        &photos,
+        &normalisation,
+        &device,
+        &mut listen,
+    );
     progress.clear();
     photos.take_notes().iter().for_each(|note| global.note(note));
     let predictions = Predictions::new(logits, model.network.graph().classes());

@@ -10,6 +10,7 @@ mod config;
 mod cores;
 mod data;
 mod delayed_progress;
+mod device;
 mod error;
 mod evaluation;
 mod interrupt;
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
 
 fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     let global = &cli.global;
+    device::check(global.device)?;
     match &cli.verb {
         Verb::Train(args) => return verbs::train::run(args, global),
         Verb::Experiment(args) => return verbs::experiment::run(args, global),
@@ -61,6 +63,7 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Verb::Convert(args) => verbs::convert::run(args, global)?,
         Verb::Summary(args) => verbs::summary::run(args, global)?,
         Verb::Archs(output) => verbs::archs::run(*output)?,
+        Verb::Devices(output) => verbs::devices::run(*output, global)?,
         Verb::Recipes(output) => verbs::recipes::run(*output, global)?,
         Verb::Bench(args) => verbs::bench::run(args, global)?,
         Verb::Data(verb) => verbs::data::run(verb, global)?,

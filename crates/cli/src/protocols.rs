@@ -4,6 +4,7 @@ use std::{path::PathBuf, time::Instant};
 
 use anyhow::Context;
 use resnet::{
+    Device, Dtype,
     data::{ImageSet, Normalisation, photo::Preparation},
     evaluate::{
         self, EvaluateOptions, Probabilities, Protocol, ProtocolImages, Score, class_order,
@@ -17,6 +18,7 @@ use serde::Serialize;
 use crate::{
     args::{EvalArgs, Global, ResizingArgs},
     delayed_progress::DelayedProgress,
+    device::Work,
     evaluation::{self, Evaluated},
     model,
 };
@@ -249,8 +251,8 @@ impl<'a> Member<'a> {
 
     /// Evaluates each image once.
     fn single_view(&self, args: &EvalArgs, global: &Global) -> anyhow::Result<Single> {
-        let (cpu, began) = (global.cpu()?, Instant::now());
         let dtype = args.evaluation.model.network.dtype.into();
+        let (device, began) = (self.device(dtype, global)?, Instant::now());
         let progress = self.progress("", global);
         let (mut logits, mut done) = (Vec::new(), 0);
         // The labels are those of the first model: nothing but the logits is used.
@@ -263,7 +265,14 @@ impl<'a> Member<'a> {
                     progress.set(done);
                 };
                 let normalisation = &self.normalisation;
-                evaluate::evaluate(self.model, &options, images, normalisation, &cpu, &mut listen)
+                evaluate::evaluate(
+                    self.model,
+                    &options,
+                    images,
+                    normalisation,
+                    &device,
+                    &mut listen,
+                )
             }
             ImageSet::Photos(photos) => {
                 let mut listen = |labels: &[u32], batch: &[f32]| {
@@ -278,7 +287,7 @@ impl<'a> Member<'a> {
                     None,
                     photos,
                     normalisation,
-                    &cpu,
+                    &device,
                     &mut listen,
                 )
             }
@@ -303,8 +312,8 @@ impl<'a> Member<'a> {
         args: &EvalArgs,
         global: &Global,
     ) -> anyhow::Result<Single> {
-        let (cpu, began) = (global.cpu()?, Instant::now());
         let dtype = args.evaluation.model.network.dtype.into();
+        let (device, began) = (self.device(dtype, global)?, Instant::now());
         let name = match protocol {
             Protocol::TenCrop => " ten crops",
             Protocol::Scales(_) => " at several scales",
@@ -316,10 +325,16 @@ impl<'a> Member<'a> {
             normalisation: &self.normalisation,
         };
         let mut listen = |done| progress.set(done);
-        let result = evaluate::probabilities(self.model, dtype, protocol, of, &cpu, &mut listen);
+        let result = evaluate::probabilities(self.model, dtype, protocol, of, &device, &mut listen);
         progress.clear();
         let probabilities = self.named(result)?.reordered(&self.order);
         Ok(Single { probabilities, seconds: began.elapsed().as_secs_f64() })
+    }
+
+    /// What computes it.
+    fn device(&self, dtype: Dtype, global: &Global) -> anyhow::Result<Device> {
+        let size = [self.preparation().image_size; 2];
+        global.device(Work::evaluation(self.model.network.graph(), dtype, size))
     }
 
     fn progress(&self, what: &str, global: &Global) -> DelayedProgress {

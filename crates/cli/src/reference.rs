@@ -5,7 +5,7 @@ use std::fmt::Write;
 use clap::{Arg, Command, builder::PossibleValue};
 
 /// The page of `docs/` with examples of a verb: its title and its file.
-const PAGES: [(&str, &str, &str); 16] = [
+const PAGES: [(&str, &str, &str); 17] = [
     ("train", "Train", "train.md"),
     ("eval", "Evaluate", "evaluate.md"),
     ("show", "Pictures", "pictures.md"),
@@ -17,6 +17,7 @@ const PAGES: [(&str, &str, &str); 16] = [
     ("summary", "Look inside a network", "summary.md"),
     ("experiment", "The paper's experiments", "paper.md"),
     ("archs", "Look inside a network", "summary.md"),
+    ("devices", "Use a GPU", "gpu.md"),
     ("recipes", "Train", "train.md"),
     ("bench", "Look inside a network", "summary.md"),
     ("data", "Data sets", "data.md"),

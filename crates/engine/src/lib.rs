@@ -1,7 +1,9 @@
-//! Runs networks on the processor: lowers a graph to a list of operations and computes them.
+//! Runs networks: lowers a graph to a list of operations and computes them, on the processor or, with the
+//! feature `gpu`, on a GPU ([`Device`]).
 //!
 //! Use an [`Engine`] to train a network: it owns the parameters, the optimiser's state and the
-//! running statistics. Use an [`EvalPlan`] for inference. Both run a [program], the list of
+//! running statistics. Use a [`DeviceEvalPlan`] for inference, or an [`EvalPlan`], which is the
+//! processor's. All run a [program], the list of
 //! operations that [`plan_summary`] describes and [`profile`] times.
 //!
 //! ```
@@ -21,7 +23,12 @@
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
 mod cpu;
+mod device;
+mod device_eval;
 mod engine;
+mod error;
+#[cfg(feature = "gpu")]
+mod gpu_eval;
 pub mod hooks;
 mod muon;
 pub mod optim;
@@ -29,8 +36,13 @@ pub mod plan_summary;
 pub mod profile;
 
 pub use cpu::{EvalPlan, MICRO_BATCH_BYTES, TrainPlan};
+pub use device::Device;
+pub use device_eval::DeviceEvalPlan;
 pub use engine::{Engine, EngineConfig};
+pub use error::EngineError;
 pub use hooks::Hooks;
+#[cfg(feature = "gpu")]
+pub use resnet_gpu as gpu;
 pub use resnet_program::{
     Input, MicroBatch, PlanError, StepResult, Targets, interpret, lower, memory, program,
 };

@@ -8,10 +8,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use resnet_kernels::{Bandwidth, Cpu, Dtype, OutOfMemory};
-use resnet_program::program::{Kind, Operation, Pass};
+use resnet_kernels::{Bandwidth, Dtype};
+use resnet_program::{
+    PlanError,
+    program::{Kind, Operation, Pass},
+};
 
-use crate::{hooks::Hooks, plan_summary::PlannedOperation};
+use crate::{Device, EngineError, hooks::Hooks, plan_summary::PlannedOperation};
 
 /// The machine's measured peaks: the two limits of a roofline.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -23,12 +26,22 @@ pub struct Peaks {
 }
 
 impl Peaks {
-    /// Measures with all threads. Takes about a second.
+    /// Measures with all threads, or on a GPU, where it is fp32 for either dtype. Takes about a second.
     ///
     /// # Errors
-    /// If 256 MiB of memory are not available.
-    pub fn measure(cpu: &Cpu, dtype: Dtype) -> Result<Self, OutOfMemory> {
-        Ok(Peaks { flops: cpu.peak_flops(dtype), bandwidth: cpu.bandwidth()? })
+    /// If 256 MiB of memory are not available, or the GPU was lost.
+    pub fn measure(device: &Device, dtype: Dtype) -> Result<Self, EngineError> {
+        match device {
+            Device::Cpu(cpu) => {
+                let bandwidth = cpu.bandwidth().map_err(PlanError::from)?;
+                Ok(Peaks { flops: cpu.peak_flops(dtype), bandwidth })
+            }
+            #[cfg(feature = "gpu")]
+            Device::Gpu(gpu, _) => {
+                let resnet_gpu::GpuPeaks { flops, copy, read } = gpu.peaks()?;
+                Ok(Peaks { flops, bandwidth: Bandwidth { copy, read } })
+            }
+        }
     }
 }
 
@@ -63,6 +76,11 @@ impl Profiler {
     /// Ends the last operation of a training step, the optimiser's update.
     pub fn updated(&mut self) {
         self.done(self.operations.len() - 1);
+    }
+
+    /// Takes the times of the operations of a step.
+    pub fn add(&mut self, step: &[Duration]) {
+        self.times.iter_mut().zip(step).for_each(|(times, time)| times.push(*time));
     }
 
     /// The median time of each operation, without the first `warm_up` steps. `step` is the median

@@ -28,7 +28,7 @@ pub enum GpuError {
     },
     /// A buffer does not fit.
     #[error("{device} has too little memory for batches of {batch} images: {reason}. {}", match fits {
-        Some(fits) => format!("Batches of {fits} fit (--batch-size {fits})"),
+        Some(fits) => format!("Batches of {fits} fit (--batch-size {fits}), and --device cpu has other memory"),
         None => "Use smaller images (--image-size), a smaller network, or --device cpu".to_owned(),
     })]
     Memory {

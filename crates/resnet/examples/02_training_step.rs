@@ -41,8 +41,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for step in 0..20 {
         let input = Input::Bytes(&data.train.pixels, &data.normalisation);
         let targets = Targets::labels(&data.train.labels, 0.0);
-        let result = engine.backward(MicroBatch::whole(input, targets), &mut ());
-        engine.apply(0.05);
+        let result = engine.backward(MicroBatch::whole(input, targets), &mut ())?;
+        engine.apply(0.05)?;
         println!("step {step:2}: loss {:.4}, {} of {BATCH} right", result.loss, result.correct);
     }
     Ok(())

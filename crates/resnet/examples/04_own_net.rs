@@ -70,8 +70,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         for batch in loader.epoch(epoch, 0)? {
             let input = Input::Bytes(&batch.pixels, &data.normalisation);
             let targets = Targets::labels(&batch.labels, 0.0);
-            let result = engine.backward(MicroBatch::whole(input, targets), &mut ());
-            engine.apply(0.1);
+            let result = engine.backward(MicroBatch::whole(input, targets), &mut ())?;
+            engine.apply(0.1)?;
             loss += result.loss * batch.labels.len() as f64;
             correct += result.correct;
             images += batch.labels.len();

@@ -25,7 +25,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let predictor = Predictor::new(model, normalisation, Dtype::Fp32, &Cpu::new(2)?)?;
     let pixels = photo::prepare(&files, predictor.preparation(), 1).remove(0)?;
     let mut plan = predictor.plan(Computes::Logits, 1)?;
-    let predictions = plan.predict(predictor.input(&pixels), 1);
+    let predictions = plan.predict(predictor.input(&pixels), 1)?;
 
     println!("{}:", files[0].display());
     for (class, probability) in predictions.top(0, 5) {

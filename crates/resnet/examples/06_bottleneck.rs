@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use resnet::{
     Cpu, Dtype, Graph, Network,
-    engine::{Engine, EngineConfig, EvalPlan, Input, MicroBatch, Targets},
+    engine::{Engine, EngineConfig, EngineError, EvalPlan, Input, MicroBatch, Targets},
     graph::NodeId,
     network::Init,
     random::{Purpose, Random},
@@ -87,15 +87,16 @@ impl Measured {
         })
     }
 
-    fn round(&mut self, images: &[f32], labels: &[u32]) {
+    fn round(&mut self, images: &[f32], labels: &[u32]) -> Result<(), EngineError> {
         let began = Instant::now();
         let batch = MicroBatch::whole(Input::Nchw(images), Targets::labels(labels, 0.0));
-        self.engine.backward(batch, &mut ());
-        self.engine.apply(1e-3);
+        self.engine.backward(batch, &mut ())?;
+        self.engine.apply(1e-3)?;
         self.times[0].push(1e3 * began.elapsed().as_secs_f64());
         let began = Instant::now();
         self.plan.forward(Input::Nchw(images), BATCH);
         self.times[1].push(1e3 * began.elapsed().as_secs_f64());
+        Ok(())
     }
 
     /// The medians.
@@ -124,7 +125,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
         // All of them in each round, so that a slower minute is everyone's.
         for _ in 0..ROUNDS {
-            nets.iter_mut().flatten().for_each(|net| net.round(&images, &labels));
+            nets.iter_mut().flatten().try_for_each(|net| net.round(&images, &labels))?;
         }
         for (block, [none, some]) in KINDS.iter().zip(&mut nets) {
             let [of_none, of_some] = [0, BLOCKS].map(|blocks| block.network(blocks));

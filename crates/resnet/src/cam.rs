@@ -16,8 +16,8 @@
 //! What enters the linear layer, the pooled activation, are the features of the image.
 
 use crate::{
-    Cpu, Dtype,
-    engine::{EvalPlan, Input, PlanError},
+    Device, Dtype,
+    engine::{DeviceEvalPlan, EngineError, Input, PlanError},
     graph::{Graph, GraphError, NodeId, Op},
     network::Network,
 };
@@ -43,14 +43,14 @@ pub struct ActivationMap {
 /// let net = Network::new(arch.graph(10), Init::PyTorch, 0);
 /// let mut maps = ActivationMaps::new(&net, Default::default(), 1, 32, 32, &Cpu::new(2)?)?;
 /// let image = vec![0.5; 3 * 32 * 32]; // [channels][height][width], normalised
-/// assert_eq!(maps.forward(Input::Nchw(&image), 1).len(), 10);
+/// assert_eq!(maps.forward(Input::Nchw(&image), 1)?.len(), 10);
 /// let map = maps.map(0, 3); // of the first image, for class 3
 /// assert_eq!((map.rows, map.columns), (8, 8));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
 pub struct ActivationMaps {
-    plan: EvalPlan,
+    plan: DeviceEvalPlan,
     /// The last activation.
     probe: NodeId,
     classes: usize,
@@ -64,22 +64,22 @@ impl ActivationMaps {
     /// Plans maps of up to `batch` images of `height` x `width`.
     ///
     /// # Errors
-    /// As [`EvalPlan::new`], and if the network does not end in a global pool and a linear layer.
+    /// As [`DeviceEvalPlan::new`], and if the network does not end in a global pool and a linear layer.
     pub fn new(
         net: &Network,
         dtype: Dtype,
         batch: usize,
         height: usize,
         width: usize,
-        cpu: &Cpu,
-    ) -> Result<Self, PlanError> {
+        device: impl Into<Device>,
+    ) -> Result<Self, EngineError> {
         let graph = net.graph();
         ActivationMaps::of(net, |probe| {
-            EvalPlan::with_probes(graph, dtype, batch, height, width, &[probe], cpu)
+            DeviceEvalPlan::new(graph, dtype, batch, height, width, &[probe], device)
         })
     }
 
-    /// [`ActivationMaps::new`] for micro-batches, as [`EvalPlan::micro_batched`] makes them: what is
+    /// [`ActivationMaps::new`] for micro-batches, as [`DeviceEvalPlan::micro_batched`] makes them: what is
     /// computed for an image is bit-identical whatever comes with it.
     ///
     /// # Errors
@@ -91,13 +91,13 @@ impl ActivationMaps {
         batch: usize,
         height: usize,
         width: usize,
-        cpu: &Cpu,
-    ) -> Result<Self, PlanError> {
+        device: impl Into<Device>,
+    ) -> Result<Self, EngineError> {
         let graph = net.graph();
         ActivationMaps::of(net, |probe| {
             let probes = [probe];
-            EvalPlan::micro_batched_with_probes(
-                images, graph, dtype, batch, height, width, &probes, cpu,
+            DeviceEvalPlan::micro_batched(
+                images, graph, dtype, batch, height, width, &probes, device,
             )
         })
     }
@@ -105,12 +105,12 @@ impl ActivationMaps {
     /// The maps of a plan with a probe.
     fn of(
         net: &Network,
-        plan: impl FnOnce(NodeId) -> Result<EvalPlan, PlanError>,
-    ) -> Result<Self, PlanError> {
+        plan: impl FnOnce(NodeId) -> Result<DeviceEvalPlan, EngineError>,
+    ) -> Result<Self, EngineError> {
         let graph = net.graph();
-        let Ends { features, pool, linear } = ends(graph)?;
+        let Ends { features, pool, linear } = ends(graph).map_err(PlanError::from)?;
         let mut plan = plan(features)?;
-        plan.load(net);
+        plan.load(net)?;
         let [weight, _] = net.weight_and_bias(linear);
         Ok(ActivationMaps {
             plan,
@@ -133,14 +133,17 @@ impl ActivationMaps {
 
     /// Bytes of the plan's buffers and packed weights, and of the linear layer.
     pub(crate) fn memory(&self) -> usize {
-        self.plan.summary().memory.total() + size_of_val(&*self.weight)
+        self.plan.memory() + size_of_val(&*self.weight)
     }
 
     /// The logits `[images][classes]` of a batch, whose maps [`ActivationMaps::map`] returns next.
     ///
+    /// # Errors
+    /// If a GPU was lost.
+    ///
     /// # Panics
-    /// As [`EvalPlan::forward`].
-    pub fn forward(&mut self, input: Input<'_>, images: usize) -> &[f32] {
+    /// As [`DeviceEvalPlan::forward`].
+    pub fn forward(&mut self, input: Input<'_>, images: usize) -> Result<&[f32], EngineError> {
         self.plan.forward(input, images)
     }
 

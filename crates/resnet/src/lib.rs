@@ -1,4 +1,4 @@
-//! Residual networks on a CPU: training, evaluation and inference, as in PyTorch.
+//! Residual networks on a CPU or a GPU: training, evaluation and inference, as in PyTorch.
 //!
 //! | task | start here | example program |
 //! |---|---|---|
@@ -35,6 +35,7 @@
 //!
 //! `Cpu::new(2)` computes with two threads; `std::thread::available_parallelism` gives the number of
 //! cores. [`Dtype::fastest`] is bf16 where the processor has native bfloat16 dot products, else fp32.
+//! What takes a `&Cpu` takes a [`Device`] too, which may be a GPU with the feature `gpu`.
 //! Pixels are normalised as `(pixel / 255 - mean) / std`; [`Input::Bytes`](engine::Input::Bytes) does
 //! that for bytes.
 //!
@@ -64,7 +65,7 @@ pub use model_file::onnx;
 #[doc(inline)]
 pub use resnet_data as data;
 #[doc(inline)]
-pub use resnet_engine::{self as engine, optim, profile};
+pub use resnet_engine::{self as engine, Device, optim, profile};
 #[doc(inline)]
 pub use resnet_kernels::{Cpu, Dtype, give_freed_memory_back};
 #[doc(inline)]

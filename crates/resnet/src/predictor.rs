@@ -12,7 +12,7 @@
 //! let mut plan = predictor.plan(Computes::Logits, 1)?;
 //!
 //! let (pixels, _) = PhotoDecoder::new(50_000_000).prepare(&photo, predictor.preparation())?;
-//! let predictions = plan.predict(predictor.input(&pixels), 1);
+//! let predictions = plan.predict(predictor.input(&pixels), 1)?;
 //! for (class, probability) in predictions.top(0, 5) {
 //!     println!("{:6.2}%  {}", 100.0 * probability, predictor.classes()[class]);
 //! }
@@ -25,10 +25,10 @@ use resnet_formats::Shown;
 use thiserror::Error;
 
 use crate::{
-    Cpu, Dtype,
+    Device, Dtype,
     cam::ActivationMaps,
     data::Normalisation,
-    engine::{EvalPlan, Input, PlanError, lower::Lowering},
+    engine::{DeviceEvalPlan, EngineError, EvalPlan, Input, PlanError, lower::Lowering},
     model_file::Model,
     predictions::Predictions,
     preprocess::Preparation,
@@ -61,6 +61,9 @@ pub enum PredictorError {
         /// Why.
         source: PlanError,
     },
+    /// The GPU cannot do it, or was lost.
+    #[error(transparent)]
+    Engine(EngineError),
 }
 
 /// A model, and how it takes photos. It is shared: plans do the computing.
@@ -71,7 +74,7 @@ pub struct Predictor {
     normalisation: Normalisation,
     preparation: Preparation,
     dtype: Dtype,
-    cpu: Cpu,
+    device: Device,
 }
 
 /// What a plan computes for each image.
@@ -87,7 +90,7 @@ pub enum Computes {
 #[derive(Debug)]
 pub enum PredictionPlan {
     /// Computes logits.
-    Logits(EvalPlan),
+    Logits(DeviceEvalPlan),
     /// Also features and class activation maps.
     Features(ActivationMaps),
 }
@@ -101,12 +104,12 @@ impl Predictor {
         model: Model,
         normalisation: Normalisation,
         dtype: Dtype,
-        cpu: &Cpu,
+        device: impl Into<Device>,
     ) -> Result<Predictor, PredictorError> {
         Predictor::check_channels(&model)?;
         let preparation = model.preparation(&normalisation).expect("1 or 3 channels");
-        let (classes, cpu) = (model.class_names(), cpu.clone());
-        Ok(Predictor { model, classes, normalisation, preparation, dtype, cpu })
+        let (classes, device) = (model.class_names(), device.into());
+        Ok(Predictor { model, classes, normalisation, preparation, dtype, device })
     }
 
     /// Checks that a model takes grey or RGB images.
@@ -137,7 +140,7 @@ impl Predictor {
 
     /// Threads that prepare and compute.
     pub fn threads(&self) -> usize {
-        self.cpu.threads()
+        self.device.cpu().threads()
     }
 
     /// Prepared photos, `[n][image_size][image_size][channels]`, as an input.
@@ -150,8 +153,8 @@ impl Predictor {
     /// # Errors
     /// If the network does not fit its image size.
     pub fn image_bytes(&self) -> Result<usize, PredictorError> {
-        let (tables, image) =
-            EvalPlan::bytes(self.lowering(), &self.cpu).map_err(|source| self.error(source))?;
+        let (tables, image) = EvalPlan::bytes(self.lowering(), self.device.cpu())
+            .map_err(|source| self.error(source))?;
         Ok(tables.saturating_add(image))
     }
 
@@ -165,6 +168,11 @@ impl Predictor {
         Ok(summary.macs)
     }
 
+    /// What computes.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
     /// [`Predictor::plan`] on the thread that calls [`PredictionPlan::predict`], and no other: several of these
     /// compute at the same time.
     ///
@@ -175,7 +183,7 @@ impl Predictor {
         computes: Computes,
         images: usize,
     ) -> Result<PredictionPlan, PredictorError> {
-        self.plan_on(computes, images, &self.cpu.on_one_thread())
+        self.plan_on(computes, images, &self.device.on_one_thread())
     }
 
     /// A plan for up to `images` images at a time, at most [`BATCH`], or fewer where these would take more
@@ -190,27 +198,36 @@ impl Predictor {
         computes: Computes,
         images: usize,
     ) -> Result<PredictionPlan, PredictorError> {
-        self.plan_on(computes, images, &self.cpu)
+        self.plan_on(computes, images, &self.device)
     }
 
     fn plan_on(
         &self,
         computes: Computes,
         images: usize,
-        cpu: &Cpu,
+        device: &Device,
     ) -> Result<PredictionPlan, PredictorError> {
         let (net, side, dtype) = (&self.model.network, self.model.image_size, self.dtype);
         let plan = match computes {
             Computes::Logits => {
                 let graph = net.graph();
-                let plan = EvalPlan::micro_batched(images, graph, dtype, BATCH, side, side, cpu);
-                plan.map(|mut plan| {
-                    plan.load(net);
-                    PredictionPlan::Logits(plan)
+                let plan = DeviceEvalPlan::micro_batched(
+                    images,
+                    graph,
+                    dtype,
+                    BATCH,
+                    side,
+                    side,
+                    &[],
+                    device,
+                );
+                plan.and_then(|mut plan| {
+                    plan.load(net)?;
+                    Ok(PredictionPlan::Logits(plan))
                 })
             }
             Computes::Features => {
-                ActivationMaps::micro_batched(images, net, dtype, BATCH, side, side, cpu)
+                ActivationMaps::micro_batched(images, net, dtype, BATCH, side, side, device)
                     .map(PredictionPlan::Features)
             }
         };
@@ -223,7 +240,12 @@ impl Predictor {
         Lowering { graph, dtype, batch, height: side, width: side, frozen: &[], eval: &[] }
     }
 
-    fn error(&self, source: PlanError) -> PredictorError {
+    /// For `map_err`: a plan of this model cannot be made, or cannot go on.
+    pub fn error(&self, source: impl Into<EngineError>) -> PredictorError {
+        let source = match source.into() {
+            EngineError::Plan(source) => source,
+            error => return PredictorError::Engine(error),
+        };
         let (path, side) = (self.model.path.clone(), self.model.image_size);
         PredictorError::Plan { path, side, source }
     }
@@ -241,26 +263,29 @@ impl PredictionPlan {
     /// Bytes of its buffers and packed weights.
     pub fn memory(&self) -> usize {
         match self {
-            PredictionPlan::Logits(plan) => plan.summary().memory.total(),
+            PredictionPlan::Logits(plan) => plan.memory(),
             PredictionPlan::Features(maps) => maps.memory(),
         }
     }
 
     /// The predictions for the first `images` images of an input; none for no images.
     ///
+    /// # Errors
+    /// If a GPU was lost.
+    ///
     /// # Panics
     /// If `images` is above [`PredictionPlan::batch`], or the input has fewer.
-    pub fn predict(&mut self, input: Input<'_>, images: usize) -> Predictions {
+    pub fn predict(&mut self, input: Input<'_>, images: usize) -> Result<Predictions, EngineError> {
         let (logits, classes) = match (images, &mut *self) {
             (0, _) => (Vec::new(), 1),
             (_, PredictionPlan::Logits(plan)) => {
-                (plan.forward(input, images).to_vec(), plan.program().classes)
+                (plan.forward(input, images)?.to_vec(), plan.classes())
             }
             (_, PredictionPlan::Features(maps)) => {
-                (maps.forward(input, images).to_vec(), maps.classes())
+                (maps.forward(input, images)?.to_vec(), maps.classes())
             }
         };
-        Predictions::new(logits, classes)
+        Ok(Predictions::new(logits, classes))
     }
 
     /// The features and class activation maps of the last batch, if the plan computes them.
@@ -275,6 +300,7 @@ impl PredictionPlan {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Cpu;
 
     /// The demo network, and `n` inputs of one kind or another.
     fn demo(n: usize) -> (Predictor, Vec<u8>) {
@@ -291,14 +317,14 @@ mod tests {
         let (predictor, pixels) = demo(BATCH);
         let len = predictor.preparation().image_len();
         let mut logits = predictor.plan(Computes::Logits, BATCH).unwrap();
-        let whole = logits.predict(predictor.input(&pixels), BATCH);
+        let whole = logits.predict(predictor.input(&pixels), BATCH).unwrap();
         assert_eq!((logits.batch(), whole.len()), (BATCH, BATCH));
         for computes in [Computes::Logits, Computes::Features] {
             let mut plans = [BATCH, 5].map(|images| predictor.plan(computes, images).unwrap());
             assert_eq!(plans[1].batch(), 5);
             for plan in &mut plans {
                 for (first, n) in [(0, 1), (31, 1), (7, 2), (3, 5)] {
-                    let part = plan.predict(predictor.input(&pixels[first * len..]), n);
+                    let part = plan.predict(predictor.input(&pixels[first * len..]), n).unwrap();
                     for i in 0..n {
                         assert_eq!(part.logits(i), whole.logits(first + i), "{computes:?}");
                     }

@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use resnet::{
     cam::ActivationMap,
-    engine::{Input, PlanError},
+    engine::{EngineError, Input, PlanError},
     predictor::{Computes, PredictionPlan, Predictor, PredictorError},
 };
 
@@ -82,15 +82,17 @@ impl Served {
         max_batch: usize,
         threads: usize,
     ) -> Result<Served, PredictorError> {
-        let logits = Plan::new(&predictor, predictor.plan(Computes::Logits, max_batch)?);
-        let is_small = threads > 1 && predictor.macs()? <= SMALL;
+        let plan = |plan| Plan::new(&predictor, plan).map_err(|source| predictor.error(source));
+        let logits = plan(predictor.plan(Computes::Logits, max_batch)?)?;
+        // A GPU does not share an image among threads.
+        let has_threads = threads > 1 && !predictor.device().is_gpu();
+        let is_small = has_threads && predictor.macs()? <= SMALL;
         let alone = (0..if is_small { threads } else { 0 })
-            .map(|_| predictor.plan_on_one_thread(Computes::Logits, max_batch))
-            .map(|plan| Ok(Plan::new(&predictor, plan?)))
+            .map(|_| plan(predictor.plan_on_one_thread(Computes::Logits, max_batch)?))
             .collect::<Result<_, PredictorError>>()?;
         let maps = predictor.plan(Computes::Features, max_batch.min(HEAT_MAPS));
         let features = match maps {
-            Ok(plan) => Some(Plan::new(&predictor, plan)),
+            Ok(maps) => Some(plan(maps)?),
             // The network does not end in a global pool and a linear layer.
             Err(PredictorError::Plan { source: PlanError::Graph(_), .. }) => None,
             Err(error) => return Err(error),
@@ -126,12 +128,15 @@ impl Served {
     }
 
     /// Computes a batch of one kind, of at most [`Served::batch`] images.
+    ///
+    /// # Errors
+    /// If the GPU was lost.
     pub(crate) fn compute(
         &self,
         kind: Kind,
         threads: Threads,
         images: &[&Prepared],
-    ) -> Vec<Computed> {
+    ) -> Result<Vec<Computed>, EngineError> {
         let (mut pixels, mut values) = (Vec::new(), Vec::new());
         for image in images {
             match image {
@@ -150,12 +155,12 @@ impl Served {
                 free.expect("a plan for each thread")
             }
         };
-        let predictions = plan.predict(input, images.len());
+        let predictions = plan.predict(input, images.len())?;
         let computed = |i: usize| Computed {
             logits: predictions.logits(i).to_vec(),
             map: plan.maps().map(|maps| maps.map(i, predictions.class(i))),
         };
-        (0..images.len()).map(computed).collect()
+        Ok((0..images.len()).map(computed).collect())
     }
 
     /// The plan of a kind; whoever holds it keeps the next batch of that kind waiting.
@@ -173,11 +178,11 @@ impl Served {
 }
 
 impl Plan {
-    fn new(predictor: &Predictor, mut plan: PredictionPlan) -> Plan {
+    fn new(predictor: &Predictor, mut plan: PredictionPlan) -> Result<Plan, EngineError> {
         let batch = plan.batch();
         let pixels = vec![0; batch * predictor.preparation().image_len()];
-        plan.predict(predictor.input(&pixels), batch);
-        Plan { memory: plan.memory(), plan: Mutex::new(plan), batch }
+        plan.predict(predictor.input(&pixels), batch)?;
+        Ok(Plan { memory: plan.memory(), plan: Mutex::new(plan), batch })
     }
 
     /// The plan, if it does not compute.

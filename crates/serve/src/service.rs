@@ -66,7 +66,7 @@ impl Service {
     ) -> io::Result<Service> {
         let metrics = Arc::new(Metrics::default());
         let registry = Registry::new(sources, &settings, log.clone(), Arc::clone(&metrics));
-        let workers = Workers::new(&settings, Arc::clone(&metrics))?;
+        let workers = Workers::new(&settings, Arc::clone(&metrics), log.clone())?;
         let permits = |n: usize| Arc::new(Semaphore::new(n.min(Semaphore::MAX_PERMITS)));
         let bodies = permits(settings.limits.bodies().div_ceil(1 << 10));
         let (queue, is_draining) = (permits(settings.limits.queue), AtomicBool::new(false));

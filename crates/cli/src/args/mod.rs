@@ -52,7 +52,7 @@ pub(crate) use similar::SimilarArgs;
 pub(crate) use suspects::{PartArg, SuspectsArgs};
 pub(crate) use train::{AugmentName, AugmentationArgs, ImagesArgs, RecipeArgs, TrainArgs, Ui};
 
-/// Trains, evaluates and inspects residual networks on the CPU.
+/// Trains, evaluates and inspects residual networks on the CPU or a GPU.
 #[derive(Debug, Parser)]
 #[command(name = "resnet", version, max_term_width = 100, after_help = EXAMPLES_AND_EXIT_CODES)]
 pub(crate) struct Cli {
@@ -142,6 +142,8 @@ pub(crate) enum Verb {
     Summary(SummaryArgs),
     /// List the architectures
     Archs(Output),
+    /// List what can compute here: the CPU and GPUs, with their speed
+    Devices(Output),
     /// Print the training recipes with all their hyperparameters
     Recipes(Output),
     /// Benchmark training steps or inference on random images

@@ -4,15 +4,22 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use resnet::{
-    Arch, Cpu,
+    Arch, Cpu, Device,
+    config::TrainConfig,
     data::{self, DataError},
     model_file::{LoadOptions, Weights},
+    run::RunFolder,
+    train,
 };
 
 use resnet_formats::printable;
 
 use super::values::{self, Mean, Std};
-use crate::{cores, print};
+use crate::{
+    completion, cores,
+    device::{self, DeviceArg, Work},
+    print,
+};
 
 /// The default architecture.
 pub(crate) const DEFAULT_ARCH: &str = "resnet18-cifar";
@@ -25,6 +32,16 @@ pub(crate) struct Global {
     /// processes]
     #[arg(long, global = true, value_name = "N", value_parser = values::threads)]
     pub(crate) threads: Option<usize>,
+    /// What runs networks: the CPU; a GPU, by its number in `resnet devices` if you like; or `auto`: a card or
+    /// another GPU that is faster than the CPU, else the CPU
+    #[arg(
+        long,
+        global = true,
+        value_name = "auto|cpu|gpu[:N]",
+        default_value = "auto",
+        add = completion::devices()
+    )]
+    pub(crate) device: DeviceArg,
     /// Print only results and errors
     #[arg(long, short, global = true)]
     pub(crate) quiet: bool,
@@ -34,6 +51,42 @@ impl Global {
     /// The CPU with the given number of threads.
     pub(crate) fn cpu(&self) -> anyhow::Result<Cpu> {
         Ok(Cpu::new(self.cpu_threads())?)
+    }
+
+    /// What some work is done with.
+    pub(crate) fn device(&self, work: Work<'_>) -> anyhow::Result<Device> {
+        device::choose(self.device, &self.cpu()?, None, work, &|text| self.note(text))
+    }
+
+    /// What a run goes on with, in so many processes: unless a device is asked for, one that was on the CPU stays there, so
+    /// that its bits are those of an uninterrupted run.
+    pub(crate) fn resumed_device(
+        &self,
+        folder: &RunFolder,
+        processes: usize,
+    ) -> anyhow::Result<Device> {
+        let before = train::segments(folder.path()).ok().flatten();
+        let last = before.as_ref().and_then(|segments| segments.last());
+        match last {
+            Some(last) if last.machine.gpu.is_none() && self.device == DeviceArg::Auto => {
+                Ok((&self.cpu()?).into())
+            }
+            _ => self.training_device(folder.config(), processes),
+        }
+    }
+
+    /// What a run trains with, in so many processes.
+    pub(crate) fn training_device(
+        &self,
+        config: &TrainConfig,
+        processes: usize,
+    ) -> anyhow::Result<Device> {
+        let channels = config.data.normalisation.mean.len();
+        let classes = config.data.classes.len();
+        let graph = config.arch.graph_with(channels, classes, config.arch.width());
+        let needs_cpu = train::needs_cpu(config, processes);
+        let work = Work::training(&graph, config);
+        device::choose(self.device, &self.cpu()?, needs_cpu, work, &|text| self.note(text))
     }
 
     /// Number of threads.

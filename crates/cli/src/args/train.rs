@@ -75,13 +75,14 @@ impl TrainArgs {
     /// Names of the options and arguments that set up a run, of those given on the command line. A
     /// resumed run keeps its own settings.
     pub(super) fn settings(command: &Command, matches: &ArgMatches) -> Vec<String> {
-        const OTHERS: [&str; 11] = [
+        const OTHERS: [&str; 12] = [
             "resume",
             "ui",
             "tensorboard",
             "json",
             "data-dir",
             "threads",
+            "device",
             "quiet",
             "comm-timeout",
             "workers",

@@ -42,7 +42,8 @@ impl Classifier {
         global: &Global,
     ) -> anyhow::Result<Classifier> {
         let note = |text: &str| global.note(text);
-        let predictor = predictor(&args.path, &args.network, resizing, &global.cpu()?, &note)?;
+        let predictor =
+            predictor(&args.path, &args.network, resizing, &|work| global.device(work), &note)?;
         let plan = predictor.plan(computes, photos)?;
         Ok(Classifier { predictor, plan })
     }
@@ -53,7 +54,7 @@ impl Classifier {
         for photos in photos.chunks(plan.batch()) {
             let prepared = photo::prepare(photos, predictor.preparation(), predictor.threads());
             let good: Vec<&[u8]> = prepared.iter().flatten().map(Vec::as_slice).collect();
-            let predictions = &plan.predict(predictor.input(&good.concat()), good.len());
+            let predictions = &plan.predict(predictor.input(&good.concat()), good.len())?;
             let mut image = 0;
             for (path, photo) in photos.iter().zip(&prepared) {
                 match photo {

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::bail;
 use indicatif::HumanBytes;
 use resnet::{
-    Cpu, data::Normalisation, engine::MICRO_BATCH_BYTES, model_file::Model, models::Family,
+    Device, data::Normalisation, engine::MICRO_BATCH_BYTES, model_file::Model, models::Family,
     predictor::Predictor,
 };
 use resnet_formats::Shown;
@@ -13,16 +13,18 @@ use resnet_formats::Shown;
 use crate::{
     args::{NetworkArgs, ResizingArgs},
     config,
+    device::Work,
     error::Usage,
     model,
 };
 
-/// The predictor of the model at `path`, which may be `last`. `note` is called with what was assumed.
+/// The predictor of the model at `path`, which may be `last`, on the device for it. `note` is called with what was
+/// assumed.
 pub(crate) fn predictor(
     path: &Path,
     args: &NetworkArgs,
     resizing: ResizingArgs,
-    cpu: &Cpu,
+    device: &dyn Fn(Work<'_>) -> anyhow::Result<Device>,
     note: &dyn Fn(&str),
 ) -> anyhow::Result<Predictor> {
     let mut model = model::read_named(path, args)?;
@@ -47,7 +49,9 @@ pub(crate) fn predictor(
         ));
     }
     let (normalisation, side) = (normalisation(args, &model, note)?, model.image_size);
-    let predictor = Predictor::new(model, normalisation, args.dtype.into(), cpu)?;
+    let dtype = args.dtype.into();
+    let device = device(Work::evaluation(model.network.graph(), dtype, [side; 2]))?;
+    let predictor = Predictor::new(model, normalisation, dtype, device)?;
     let needed = predictor.image_bytes()?;
     if needed > MICRO_BATCH_BYTES && resizing.image_size.or(resizing.crop).is_none() {
         bail!(

@@ -52,7 +52,7 @@ impl EpochBar {
                     bar.set_message(format!("evaluating: {done} of {images} images"));
                 }
             }
-            Event::Note(_) | Event::IsaChanged { .. } => {
+            Event::Note(_) | Event::DeviceChanged { .. } => {
                 let print = || event.log_line().iter().for_each(print::status);
                 self.bar.as_ref().map_or_else(print, |bar| bar.suspend(print));
             }
@@ -174,6 +174,7 @@ mod tests {
             history: Vec::new(),
             machine: Machine {
                 cpu: None,
+                gpu: None,
                 isa: "portable".into(),
                 threads: 16,
                 processes: 1,

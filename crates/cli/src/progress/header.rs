@@ -8,7 +8,7 @@ use crate::print::{self, counted};
 /// The header, one line per fact.
 pub(super) fn header(run: &Started) -> String {
     let n = print::grouped;
-    let Machine { isa, dtype, dtype_reason, .. } = &run.machine;
+    let Machine { dtype, dtype_reason, .. } = &run.machine;
     let parts = [
         ("training", run.train_images),
         ("validation", run.validation_images),
@@ -33,7 +33,7 @@ pub(super) fn header(run: &Started) -> String {
                 counted(run.total_steps, "step")
             ),
         ),
-        ("device", format!("{isa}, {}", run.machine.workers())),
+        ("device", format!("{}, {}", run.machine.device(), run.machine.workers())),
         ("dtype", format!("{dtype}: {dtype_reason}")),
         ("folder", run.folder.shown().to_string()),
     ]

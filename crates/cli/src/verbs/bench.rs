@@ -2,29 +2,23 @@
 
 mod profile;
 
-use std::{
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::{path::Path, time::Duration};
 
 use resnet::{
-    Cpu, Dtype, Network,
-    data::Normalisation,
-    engine::{Engine, EngineConfig, EvalPlan, Input, MicroBatch, Targets},
+    Device, Dtype, Network,
+    engine::{DeviceEvalPlan, EvalPlan},
     network::Init,
-    optim::SgdConfig,
     profile::{Peaks, Profiler, median},
-    random::{Purpose, Random},
 };
+use resnet_formats::printable;
 use serde::Serialize;
 
 use crate::{
     args::{BenchArgs, Global, Mode},
+    device::{DeviceArg, RandomImages, TrainingSteps, WARM_UP, Work, repeat},
+    error::Usage,
     print,
 };
-
-/// Steps before the measurement: the first ones fault memory in and wake the threads.
-const WARM_UP: usize = 2;
 
 #[derive(Serialize)]
 struct Record {
@@ -33,6 +27,9 @@ struct Record {
     batch: usize,
     image_size: usize,
     dtype: Dtype,
+    /// The GPU that computed, with its driver; none if the CPU did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gpu: Option<String>,
     threads: usize,
     isa: &'static str,
     /// Median.
@@ -49,11 +46,28 @@ struct Record {
 type Times = (Vec<Duration>, Option<Profiler>);
 
 pub(crate) fn run(args: &BenchArgs, global: &Global) -> anyhow::Result<()> {
-    let cpu = global.cpu()?;
-    let time = Duration::from_secs_f64(args.seconds);
+    let (time, side) = (Duration::from_secs_f64(args.seconds), side(args));
+    let graph = args.arch.graph(args.arch.default_classes());
+    let work = Work {
+        graph: &graph,
+        dtype: args.dtype.into(),
+        batch: args.batch,
+        size: [side; 2],
+        trains: args.mode == Mode::Train,
+    };
+    let device = match (args.profile && args.mode == Mode::Eval, global.device) {
+        (false, _) => global.device(work)?,
+        (true, DeviceArg::Gpu(_)) => {
+            let message =
+                "--mode eval --profile times the operations of the CPU: leave out --device";
+            return Err(Usage(message.into()).into());
+        }
+        (true, _) => Device::Cpu(global.cpu()?),
+    };
+    let cpu = device.cpu();
     let (mut times, profiler) = match args.mode {
-        Mode::Train => time_training(args, &cpu, time)?,
-        Mode::Eval => time_inference(args, &cpu, time)?,
+        Mode::Train => time_training(&work, args, &device, time)?,
+        Mode::Eval => time_inference(&work, args, &device, time)?,
     };
     let step = median(&mut times);
     let seconds = step.as_secs_f64();
@@ -62,7 +76,7 @@ pub(crate) fn run(args: &BenchArgs, global: &Global) -> anyhow::Result<()> {
     let profile = match profiler {
         Some(profiler) => Some(profile::Record::new(
             &profiler.finish(WARM_UP, step),
-            &Peaks::measure(&cpu, args.dtype.into())?,
+            &Peaks::measure(&device, args.dtype.into())?,
         )),
         None => None,
     };
@@ -70,8 +84,9 @@ pub(crate) fn run(args: &BenchArgs, global: &Global) -> anyhow::Result<()> {
         arch: args.arch.to_string(),
         mode: args.mode.name(),
         batch: args.batch,
-        image_size: dimensions(args).1,
+        image_size: side,
         dtype: args.dtype.into(),
+        gpu: device.gpu_name(),
         threads: cpu.threads(),
         isa: cpu.isa().name(),
         ms_per_step: 1e3 * seconds,
@@ -85,7 +100,8 @@ pub(crate) fn run(args: &BenchArgs, global: &Global) -> anyhow::Result<()> {
     }
     let Record { arch, mode, batch, image_size, dtype, threads, isa, steps, .. } = &record;
     print::line(format!("{arch}, {mode}, {batch} images of {image_size}x{image_size}, {dtype}"))?;
-    print::line(format!("  device       {isa}, {threads} threads"))?;
+    let device = record.gpu.as_deref().unwrap_or(isa);
+    print::line(format!("  device       {}, {threads} threads", printable(device)))?;
     print::line(format!("  step         {:.2} ms (median of {steps})", record.ms_per_step))?;
     print::line(format!("  throughput   {:.1} images/s", record.images_per_second))?;
     if let Some(mb) = record.peak_memory_mb {
@@ -97,90 +113,52 @@ pub(crate) fn run(args: &BenchArgs, global: &Global) -> anyhow::Result<()> {
     }
 }
 
-/// A batch of random images.
-struct RandomImages {
-    pixels: Vec<u8>,
-    labels: Vec<u32>,
-    normalisation: Normalisation,
+/// Rows and columns of the images.
+fn side(args: &BenchArgs) -> usize {
+    args.image_size.unwrap_or(args.arch.image_size())
 }
 
-impl RandomImages {
-    fn new(args: &BenchArgs) -> Self {
-        let (batch, size, classes) = dimensions(args);
-        let mut random = Random::new(0, Purpose::Synthetic, &[]);
-        RandomImages {
-            pixels: (0..batch * size * size * 3).map(|_| random.next_u64() as u8).collect(),
-            labels: (0..batch).map(|_| random.below(classes as u64) as u32).collect(),
-            normalisation: Normalisation::new(vec![0.5; 3], vec![0.25; 3]),
-        }
-    }
-
-    fn input(&self) -> Input<'_> {
-        Input::Bytes(&self.pixels, &self.normalisation)
-    }
-}
-
-/// Batch size, image size and number of classes.
-fn dimensions(args: &BenchArgs) -> (usize, usize, usize) {
-    let size = args.image_size.unwrap_or(args.arch.image_size());
-    (args.batch, size, args.arch.default_classes())
-}
-
-// The plans come first: they reject a batch that does not fit into memory.
-
-fn time_training(args: &BenchArgs, cpu: &Cpu, time: Duration) -> anyhow::Result<Times> {
-    let (batch, size, classes) = dimensions(args);
-    let config = EngineConfig {
-        dtype: args.dtype.into(),
-        batch,
-        eval_batch: 1,
-        height: size,
-        width: size,
-        optimizer: SgdConfig { momentum: 0.9, weight_decay: 5e-4, ..SgdConfig::default() }.into(),
-        ..EngineConfig::default()
-    };
-    let graph = args.arch.graph(classes);
-    Engine::check(&graph, &config, 0, cpu)?;
-    let mut engine = Engine::new(Network::new(graph, Init::PyTorch, 0), &config, cpu)?;
-    let images = RandomImages::new(args);
-    let targets = Targets::labels(&images.labels, 0.0);
-    let part = MicroBatch::whole(images.input(), targets);
-    let mut profiler = args.profile.then(|| Profiler::new(engine.plan_summary().operations));
-    let times = repeat(time, || {
-        profiler.iter_mut().for_each(Profiler::begin);
-        engine.backward(part, &mut profiler);
-        // So small that training on random labels does not diverge.
-        engine.apply(1e-4);
-        profiler.iter_mut().for_each(Profiler::updated);
-    });
+fn time_training(
+    work: &Work<'_>,
+    args: &BenchArgs,
+    device: &Device,
+    time: Duration,
+) -> anyhow::Result<Times> {
+    let mut steps = TrainingSteps::new(work, device)?;
+    let mut profiler = args.profile.then(|| Profiler::new(steps.engine.operations()));
+    let times = repeat(time, || match &mut profiler {
+        Some(profiler) => steps.timed_step(profiler),
+        None => steps.step(),
+    })?;
     Ok((times, profiler))
 }
 
-fn time_inference(args: &BenchArgs, cpu: &Cpu, time: Duration) -> anyhow::Result<Times> {
-    let (batch, size, classes) = dimensions(args);
-    let graph = args.arch.graph(classes);
-    let mut plan = EvalPlan::new(&graph, args.dtype.into(), batch, size, size, cpu)?;
-    let images = RandomImages::new(args);
-    let mut profiler = args.profile.then(|| Profiler::new(plan.summary().operations));
-    plan.load(&Network::new(graph, Init::PyTorch, 0));
+fn time_inference(
+    work: &Work<'_>,
+    args: &BenchArgs,
+    device: &Device,
+    time: Duration,
+) -> anyhow::Result<Times> {
+    let &Work { graph, dtype, batch, size: [height, width], .. } = work;
+    let network = Network::new(graph.clone(), Init::PyTorch, 0);
+    // The plan comes first: it rejects a batch that does not fit into memory.
+    if !args.profile {
+        let mut plan = DeviceEvalPlan::new(graph, dtype, batch, height, width, &[], device)?;
+        plan.load(&network)?;
+        let images = RandomImages::new(work);
+        let times = repeat(time, || plan.forward(images.input(), batch).map(drop))?;
+        return Ok((times, None));
+    }
+    let mut plan = EvalPlan::new(graph, dtype, batch, height, width, device.cpu())?;
+    plan.load(&network);
+    let images = RandomImages::new(work);
+    let mut profiler = Profiler::new(plan.summary().operations);
     let times = repeat(time, || {
-        profiler.iter_mut().for_each(Profiler::begin);
+        profiler.begin();
         std::hint::black_box(plan.forward_with(images.input(), batch, &mut profiler));
-    });
-    Ok((times, profiler))
-}
-
-/// Calls `step` for `time`, at least once, after the warm-up; returns the time of each call.
-fn repeat(time: Duration, mut step: impl FnMut()) -> Vec<Duration> {
-    (0..WARM_UP).for_each(|_| step());
-    let start = Instant::now();
-    let mut times = Vec::new();
-    while times.is_empty() || start.elapsed() < time {
-        let begun = Instant::now();
-        step();
-        times.push(begun.elapsed());
-    }
-    times
+        Ok(())
+    })?;
+    Ok((times, Some(profiler)))
 }
 
 /// Peak resident memory of this process in 10^6 bytes, on Linux.

@@ -49,14 +49,14 @@ pub(crate) fn run(args: &LrFindArgs, global: &Global) -> anyhow::Result<()> {
         return Err(Usage(format!("{message}: leave out {option}")).into());
     }
     pictures::is_svg(args.out.as_deref())?;
-    let cpu = global.cpu()?;
     let interrupt = Interrupt::catch().context("cannot catch Ctrl-C")?;
     let NewRun { data, config, .. } =
-        configure(&as_train(args), &cpu, global, &interrupt, |_, _| Ok(()))?;
+        configure(&as_train(args), global, &interrupt, |_, _| Ok(()))?;
+    let device = global.training_device(&config, 1)?;
     let activity = "trying learning rates";
     let progress = DelayedProgress::counting("steps", activity, args.steps, global.quiet);
     let mut listen = |step: u64| progress.set(step as usize);
-    let curve = train::lr_find(&config, data, range, &cpu, interrupt.signal(), &mut listen);
+    let curve = train::lr_find(&config, data, range, &device, interrupt.signal(), &mut listen);
     progress.clear();
     interrupt.check()?;
     let curve = curve?;

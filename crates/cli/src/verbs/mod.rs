@@ -5,6 +5,7 @@ pub(crate) mod bench;
 pub(crate) mod completions;
 pub(crate) mod convert;
 pub(crate) mod data;
+pub(crate) mod devices;
 pub(crate) mod eval;
 pub(crate) mod experiment;
 pub(crate) mod lr_find;

@@ -15,6 +15,7 @@ use serde_json::json;
 
 use crate::{
     args::{Global, NamedPath, NetworkArgs, ResizingArgs, ServeArgs, is_name},
+    device::{self, DeviceArg, Work},
     error::{Usage, message},
     photos::predictor,
     print, runs,
@@ -29,6 +30,7 @@ struct Source {
     network: NetworkArgs,
     resizing: ResizingArgs,
     cpu: Cpu,
+    device: DeviceArg,
     log: Log,
 }
 
@@ -40,7 +42,8 @@ impl ModelSource for Source {
 
     fn load(&self) -> Result<Predictor, String> {
         let note = |text: &str| self.log.write("note", json!({ "text": text }));
-        predictor(&self.path, &self.network, self.resizing, &self.cpu, &note)
+        let device = |work: Work<'_>| device::choose(self.device, &self.cpu, None, work, &note);
+        predictor(&self.path, &self.network, self.resizing, &device, &note)
             .map_err(|error| message(&error))
     }
 }
@@ -61,7 +64,8 @@ pub(crate) fn run(args: &ServeArgs, global: &Global) -> anyhow::Result<()> {
             return Err(Usage(format!("two models are called {name}: {remedy}")).into());
         }
         let (network, resizing) = (args.network.clone(), args.resizing);
-        let source = Source { path, network, resizing, cpu: cpu.clone(), log: log.clone() };
+        let (cpu, device, log) = (cpu.clone(), global.device, log.clone());
+        let source = Source { path, network, resizing, cpu, device, log };
         sources.push((name, Box::new(source)));
     }
     let (is_opened, notes) = (args.open, log.clone());

@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use crate::{
     args::{Global, ResizingArgs, ShowArgs},
+    device::Work,
     evaluation::{self, Beside, Evaluated},
     photos::file_name,
     pictures::{self, cell, model_on_data},
@@ -159,16 +160,16 @@ fn maps(
     if shown.is_empty() {
         return Ok(Vec::new());
     }
-    let (dtype, batch, cpu) =
-        (args.evaluation.model.network.dtype.into(), shown.len(), global.cpu()?);
+    let (dtype, batch) = (args.evaluation.model.network.dtype.into(), shown.len());
     let [mut height, mut width, _] = images.size();
     let mut pixels: Vec<u8> = shown.iter().flat_map(|&i| images.image(i).into_owned()).collect();
     if let (ImageSet::Memory(images), Some(preparation)) = (images, *preparation) {
         (height, width) = (preparation.image_size, preparation.image_size);
-        pixels = prepare_images(images, &pixels, preparation, cpu.threads())?;
+        pixels = prepare_images(images, &pixels, preparation, global.cpu_threads())?;
     }
-    let mut plan = ActivationMaps::new(&model.network, dtype, batch, height, width, &cpu)?;
-    plan.forward(Input::Bytes(&pixels, normalisation), batch);
+    let device = global.device(Work::evaluation(model.network.graph(), dtype, [height, width]))?;
+    let mut plan = ActivationMaps::new(&model.network, dtype, batch, height, width, &device)?;
+    plan.forward(Input::Bytes(&pixels, normalisation), batch)?;
     let heat = |(place, &image)| {
         let map = plan.map(place, predictions.class(image));
         HeatMap { rows: map.rows, columns: map.columns, values: map.values }

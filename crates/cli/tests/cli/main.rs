@@ -5,6 +5,7 @@ mod bad_input;
 mod common;
 mod completions;
 mod convert;
+mod devices;
 mod earlier;
 mod eval;
 mod experiment;

@@ -43,3 +43,14 @@ impl Default for EngineConfig {
         }
     }
 }
+
+impl EngineConfig {
+    /// How many times as many values as parameters an engine has beside them: gradients, what the optimiser
+    /// keeps, and the average.
+    pub(super) fn copies(&self) -> usize {
+        1 + self.optimizer.buffers().len() + usize::from(self.average.is_some())
+    }
+}
+
+/// Why an average cannot be moved or replaced.
+pub(super) const NO_AVERAGE: &str = "the engine keeps an average";

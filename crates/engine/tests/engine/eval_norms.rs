@@ -34,15 +34,15 @@ fn before(net: &Network, end: NodeId) -> (Vec<NodeId>, Vec<NodeId>) {
 fn started(net: &Network) -> Network {
     let mut engine = engine(net, Dtype::Fp32, SgdConfig::default().into());
     step(&mut engine, 0);
-    engine.store().0.clone()
+    engine.store().unwrap().0.clone()
 }
 
 fn step(engine: &mut Engine, step: u64) {
     let (x, labels) = (noise(BATCH, step), labels(BATCH));
     let targets = Targets::labels(&labels, 0.1);
-    engine.backward(MicroBatch::whole(Input::Nchw(&x), targets), &mut ());
-    engine.clip_grad_norm(0.5);
-    engine.apply(0.02);
+    engine.backward(MicroBatch::whole(Input::Nchw(&x), targets), &mut ()).unwrap();
+    engine.clip_grad_norm(0.5).unwrap();
+    engine.apply(0.02).unwrap();
 }
 
 /// A frozen backbone trains the head as one that is computed whole, at a rate of 0.
@@ -65,7 +65,7 @@ fn frozen_layers_are_those_of_rate_0() {
                 engine.replan(SIDES[0], SIDES[1], frozen, &norms).unwrap();
                 let operations = engine.plan_summary().operations.len();
                 (0..4).for_each(|i| step(&mut engine, i));
-                let (trained, buffers) = engine.store();
+                let (trained, buffers) = engine.store().unwrap();
                 (trained.clone(), buffers.clone(), operations)
             };
             let (whole, frozen) = (train(&[]), train(&backbone));
@@ -103,30 +103,36 @@ fn features_take_the_place_of_images() {
             let labels = labels(BATCH);
             let (mut whole, mut kept) = (frozen(), frozen());
             let features: Vec<_> =
-                batches.iter().map(|x| kept.features(Input::Nchw(x), BATCH)).collect();
-            let evaluated: Vec<_> =
-                batches.iter().map(|x| kept.evaluated_features(Input::Nchw(x), BATCH)).collect();
+                batches.iter().map(|x| kept.features(Input::Nchw(x), BATCH).unwrap()).collect();
+            let evaluated: Vec<_> = batches
+                .iter()
+                .map(|x| kept.evaluated_features(Input::Nchw(x), BATCH).unwrap())
+                .collect();
             for (x, features) in batches.iter().zip(&features) {
                 let targets = Targets::labels(&labels, 0.1);
                 let step = |engine: &mut Engine, input| {
-                    let result = engine.backward(MicroBatch::whole(input, targets), &mut ());
-                    engine.apply(0.1);
+                    let result =
+                        engine.backward(MicroBatch::whole(input, targets), &mut ()).unwrap();
+                    engine.apply(0.1).unwrap();
                     result
                 };
                 let of_images = step(&mut whole, Input::Nchw(x));
                 assert_eq!(of_images, step(&mut kept, Input::Features(features)), "{name} {dtype}");
             }
-            assert!(kept.store().0.values() == whole.store().0.values(), "{name} {dtype}");
-            assert_ne!(kept.store().0.values(), net.values());
+            assert!(
+                kept.store().unwrap().0.values() == whole.store().unwrap().0.values(),
+                "{name} {dtype}"
+            );
+            assert_ne!(kept.store().unwrap().0.values(), net.values());
             for (x, features) in batches.iter().zip(&evaluated) {
-                let logits = kept.evaluate(Input::Features(features), 1).to_vec();
-                assert_eq!(whole.evaluate(Input::Nchw(x), 1), logits, "{name} {dtype}");
+                let logits = kept.evaluate(Input::Features(features), 1).unwrap().to_vec();
+                assert_eq!(whole.evaluate(Input::Nchw(x), 1).unwrap(), logits, "{name} {dtype}");
             }
             if dtype == Dtype::Fp32 {
                 // Each image on its own.
                 let images = batches[0].chunks(one).zip(features[0].chunks(kept.features_len()));
                 for (image, features) in images {
-                    assert_eq!(kept.features(Input::Nchw(image), 1), features, "{name}");
+                    assert_eq!(kept.features(Input::Nchw(image), 1).unwrap(), features, "{name}");
                 }
             }
         }
@@ -146,7 +152,8 @@ fn gradients_pass_through_running_statistics() {
             engine.replan(SIDES[0], SIDES[1], &[], &eval).unwrap();
             let (x, labels) = (noise(BATCH, 7), labels(BATCH));
             let targets = Targets::labels(&labels, 0.1);
-            let result = engine.backward(MicroBatch::whole(Input::Nchw(&x), targets), &mut ());
+            let result =
+                engine.backward(MicroBatch::whole(Input::Nchw(&x), targets), &mut ()).unwrap();
             let lowering = Lowering {
                 graph,
                 dtype: Dtype::Fp32,
@@ -168,12 +175,12 @@ fn gradients_pass_through_running_statistics() {
                 assert!(error < 5e-2, "{name} {}: {error:.1e}", param.name);
             }
             for (norm, moved) in &reference.running {
-                let (mean, var) = engine.store().0.running(*norm);
+                let (mean, var) = engine.store().unwrap().0.running(*norm);
                 for (found, expected) in [mean, var].into_iter().zip(moved) {
                     let error = distance(found, expected);
                     assert!(error < 1e-4, "{name}: {error:.1e}");
                 }
-                let stays = engine.store().0.running(*norm) == net.running(*norm);
+                let stays = engine.store().unwrap().0.running(*norm) == net.running(*norm);
                 assert_eq!(stays, eval.contains(norm), "{name}");
             }
         }

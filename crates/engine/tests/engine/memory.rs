@@ -83,7 +83,7 @@ fn an_engine_evaluates_large_images_in_micro_batches() {
     drop(plan);
     let mut engine = Engine::new(net.clone(), &config, &cpu).unwrap();
     let all = images(batch, side);
-    let found = engine.evaluate(Input::Nchw(&all), batch).to_vec();
+    let found = engine.evaluate(Input::Nchw(&all), batch).unwrap().to_vec();
     let mut whole = EvalPlan::new(graph, Dtype::Fp32, batch, side, side, &cpu).unwrap();
     whole.load(&net);
     assert_eq!(found, whole.forward(Input::Nchw(&all), batch));

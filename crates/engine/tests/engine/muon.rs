@@ -28,7 +28,7 @@ fn engine(net: &Network, muon: Option<Muon>) -> Engine {
 fn backward(engine: &mut Engine, step: u64) {
     let (x, labels) = (noise(BATCH, step), labels(BATCH));
     let targets = Targets::labels(&labels, 0.0);
-    engine.backward(MicroBatch::whole(Input::Nchw(&x), targets), &mut ());
+    engine.backward(MicroBatch::whole(Input::Nchw(&x), targets), &mut ()).unwrap();
 }
 
 /// Rows and columns of a convolution's weight as a matrix; none of other parameters, and of those that
@@ -47,18 +47,18 @@ fn muon_trains_all_convolutions_but_the_first() {
         let (mut found, mut plain) = (engine(&net, Some(MUON)), engine(&net, None));
         let mut momentum = vec![0.0; net.values().len()];
         for step in 0..3 {
-            let start = found.store().0.clone();
-            plain.load(start.clone(), found.store().1.clone());
+            let start = found.store().unwrap().0.clone();
+            plain.load(start.clone(), found.store().unwrap().1.clone());
             backward(&mut found, step);
             backward(&mut plain, step);
             assert_eq!(found.gradients(), plain.gradients());
             let rescale = MUON.rescales_at(step);
             assert_eq!(rescale, step != 1);
             let rates = Rates { lr: 0.02, muon: Some(MuonRate { lr: 0.3, rescale }) };
-            found.apply(rates);
-            plain.apply(0.02);
-            let (network, held) = found.store();
-            let (by_sgd, _) = plain.store();
+            found.apply(rates).unwrap();
+            plain.apply(0.02).unwrap();
+            let (network, held) = found.store().unwrap();
+            let (by_sgd, _) = plain.store().unwrap();
             for param in net.params() {
                 let range = param.range.clone();
                 let mut expected = start.values()[range.clone()].to_vec();
@@ -88,8 +88,8 @@ fn frozen_convolutions_and_their_momentum_stay() {
     let mut engine = engine(&net, Some(MUON));
     let step = |engine: &mut Engine, lr| {
         backward(engine, 1);
-        engine.apply(Rates { lr: 0.02, muon: Some(MuonRate { lr, rescale: true }) });
-        let (network, buffers) = engine.store();
+        engine.apply(Rates { lr: 0.02, muon: Some(MuonRate { lr, rescale: true }) }).unwrap();
+        let (network, buffers) = engine.store().unwrap();
         let of_node = |values: &[f32]| {
             let params = network.params().iter().filter(|param| param.node == node);
             params.flat_map(|param| values[param.range.clone()].to_vec()).collect::<Vec<f32>>()
@@ -112,5 +112,5 @@ fn its_rate_must_be_given() {
     let (_, net) = nets().remove(1);
     let mut engine = engine(&net, Some(MUON));
     backward(&mut engine, 1);
-    engine.apply(0.1);
+    engine.apply(0.1).unwrap();
 }

@@ -48,8 +48,8 @@ fn a_scaled_head_with_factors_is_a_scale_of_the_logits() {
         for step in 0..4 {
             let x = noise(BATCH, step);
             let micro_batch = MicroBatch::whole(Input::Nchw(&x), targets);
-            engine.backward(micro_batch, &mut ());
-            engine.apply(0.05);
+            engine.backward(micro_batch, &mut ()).unwrap();
+            engine.apply(0.05).unwrap();
 
             scale_head(&net, reference.values_mut(), s);
             plan.step(&mut reference, &mut gradients, false, micro_batch, &mut ());
@@ -59,7 +59,7 @@ fn a_scaled_head_with_factors_is_a_scale_of_the_logits() {
         }
         let mut expected = reference.clone();
         scale_head(&net, expected.values_mut(), s);
-        assert_eq!(engine.store().0.values(), expected.values(), "{name}");
+        assert_eq!(engine.store().unwrap().0.values(), expected.values(), "{name}");
         assert_ne!(net.values(), reference.values());
     }
 }
@@ -74,8 +74,8 @@ fn running_statistics_move_by_the_momentum() {
         let running = |batch_norm_momentum: f64| -> Vec<f64> {
             let config = EngineConfig { batch_norm_momentum, ..config(SgdConfig::default()) };
             let mut engine = Engine::new(net.clone(), &config, &cpu).unwrap();
-            engine.backward(MicroBatch::whole(Input::Nchw(&x), targets), &mut ());
-            let trained = engine.store().0;
+            engine.backward(MicroBatch::whole(Input::Nchw(&x), targets), &mut ()).unwrap();
+            let trained = engine.store().unwrap().0;
             let norms = net.params().iter().filter(|param| param.kind == ParamKind::NormBias);
             norms
                 .flat_map(|norm| {
@@ -118,9 +118,9 @@ fn averages_follow_their_formulas() {
         for step in 1..=10u64 {
             let x = noise(BATCH, step);
             let targets = Targets::labels(&labels, 0.0);
-            engine.backward(MicroBatch::whole(Input::Nchw(&x), targets), &mut ());
-            engine.apply(0.02);
-            let trained = all_values(engine.store().0);
+            engine.backward(MicroBatch::whole(Input::Nchw(&x), targets), &mut ()).unwrap();
+            engine.apply(0.02).unwrap();
+            let trained = all_values(engine.store().unwrap().0);
             let decay = match average {
                 Average::Ema { .. } => (step % 2 == 0).then_some(0.75),
                 Average::Lookahead { .. } => {
@@ -131,40 +131,44 @@ fn averages_follow_their_formulas() {
             assert_eq!(found.is_some(), decay.is_some(), "{average:?}, step {step}");
             if let (Some(found), Some(decay)) = (found, decay) {
                 assert!((found - decay).abs() < 1e-12, "{found}, {decay}");
-                engine.update_average(found);
+                engine.update_average(found).unwrap();
                 for (average, new) in expected.iter_mut().zip(&trained) {
                     *average = decay * *average + (1.0 - decay) * new;
                 }
             }
-            let moved = all_values(engine.average().unwrap());
+            let moved = all_values(engine.average().unwrap().unwrap());
             for (found, expected) in moved.iter().zip(&expected) {
                 let error = (found - expected).abs();
                 assert!(error <= 1e-6 * expected.abs().max(1.0), "{name}: {found}, {expected}");
             }
-            let now = all_values(engine.store().0);
+            let now = all_values(engine.store().unwrap().0);
             if decay.is_some() && !average.is_ema() {
                 assert_eq!(now, moved);
             } else {
                 assert_eq!(now, trained);
             }
             // What is evaluated.
-            let logits = engine.evaluate(Input::Nchw(&x), 1).to_vec();
+            let logits = engine.evaluate(Input::Nchw(&x), 1).unwrap().to_vec();
             let mut plan =
                 EvalPlan::new(net.graph(), Dtype::Fp32, 1, SIDES[0], SIDES[1], &cpu).unwrap();
-            plan.load(if average.is_ema() { engine.average().unwrap() } else { engine.store().0 });
+            plan.load(if average.is_ema() {
+                engine.average().unwrap().unwrap()
+            } else {
+                engine.store().unwrap().0
+            });
             assert_eq!(plan.forward(Input::Nchw(&x), 1), logits);
-            let tracked = engine.evaluated().batches_tracked();
+            let tracked = engine.evaluated().unwrap().batches_tracked();
             let last = if average.is_ema() { step / 2 * 2 } else { step };
             assert_eq!(tracked, Some(last as i64));
         }
-        assert_ne!(all_values(engine.store().0), expected);
+        assert_ne!(all_values(engine.store().unwrap().0), expected);
         // A decay of 1 keeps the average, and takes lookahead's network to it.
-        let before = all_values(engine.average().unwrap());
-        engine.update_average(1.0);
-        assert_eq!(all_values(engine.average().unwrap()), before);
-        assert_eq!(all_values(engine.store().0) == before, !average.is_ema());
+        let before = all_values(engine.average().unwrap().unwrap());
+        engine.update_average(1.0).unwrap();
+        assert_eq!(all_values(engine.average().unwrap().unwrap()), before);
+        assert_eq!(all_values(engine.store().unwrap().0) == before, !average.is_ema());
         // A new network starts its average.
         engine.load(net.clone(), OptimizerBuffers::new(&net, &sgd.into()));
-        assert_eq!(all_values(engine.average().unwrap()), all_values(&net));
+        assert_eq!(all_values(engine.average().unwrap().unwrap()), all_values(&net));
     }
 }

@@ -40,8 +40,8 @@ fn backward(engine: &mut Engine, [height, width]: [usize; 2]) -> (Vec<f32>, Vec<
         (0..BATCH * CHANNELS * height * width).map(|i| (i as f32 * 0.7).sin()).collect();
     let labels = labels(BATCH);
     let targets = Targets::labels(&labels, 0.1);
-    engine.backward(MicroBatch::whole(Input::Nchw(&images), targets), &mut ());
-    let statistics = engine.store().0.state_dict();
+    engine.backward(MicroBatch::whole(Input::Nchw(&images), targets), &mut ()).unwrap();
+    let statistics = engine.store().unwrap().0.state_dict();
     let statistics = statistics.iter().filter(|(name, _)| name.contains("running"));
     let statistics = statistics.flat_map(|(_, tensor)| tensor.as_f32().unwrap().to_vec()).collect();
     (engine.gradients().to_vec(), statistics)
@@ -56,7 +56,7 @@ fn a_plan_for_other_images_equals_a_new_engine() {
             let expected = backward(&mut engine(&net, dtype, then), then);
             let mut changed = engine(&net, dtype, first);
             backward(&mut changed, first);
-            changed.apply(0.0);
+            changed.apply(0.0).unwrap();
             changed.load(net.clone(), OptimizerBuffers::new(&net, &SgdConfig::default().into()));
             changed.replan(then[0], then[1], &[], &[]).unwrap();
             assert!(backward(&mut changed, then) == expected, "{name} {dtype}");

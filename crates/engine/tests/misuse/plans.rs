@@ -1,8 +1,9 @@
 //! Plans and the engine, for networks that use every algorithm.
 
+use std::fmt::Display;
+
 use resnet_engine::{
-    Engine, EngineConfig, EvalPlan, Input, MicroBatch, PlanError, Targets, TrainPlan,
-    optim::OptimizerBuffers,
+    Engine, EngineConfig, EvalPlan, Input, MicroBatch, Targets, TrainPlan, optim::OptimizerBuffers,
 };
 use resnet_kernels::{Cpu, Dtype};
 use resnet_network::{
@@ -108,7 +109,7 @@ fn network(c: &mut Caller<'_>, case: &Case) -> Network {
 }
 
 /// What a plan says to sizes is an error, never a panic.
-fn planned<T>(plan: Result<T, PlanError>) -> T {
+fn planned<T>(plan: Result<T, impl Display>) -> T {
     plan.unwrap_or_else(|error| panic!("refused: {error}"))
 }
 
@@ -185,12 +186,12 @@ pub(crate) fn training(c: &mut Caller<'_>, cpu: &Cpu) {
     let buffers = OptimizerBuffers { values: vec![vec![0.0; momentum]], steps: Vec::new() };
     engine.load(network(c, &case), buffers);
     if !c.site("an update before a part", false, &[true]) {
-        let step = engine.backward(part, &mut ());
+        let step = engine.backward(part, &mut ()).unwrap();
         c.finite(&[step.loss as f32]);
         c.finite(engine.gradients());
     }
-    engine.apply(0.1);
+    engine.apply(0.1).unwrap();
     let n = c.site("images", case.images, &[0, case.batch + 1, 1 << 62, usize::MAX]);
-    let logits = engine.evaluate(images.input(), n).to_vec();
+    let logits = engine.evaluate(images.input(), n).unwrap().to_vec();
     c.finite(&logits);
 }

@@ -15,6 +15,7 @@ fn device() -> Option<Gpu> {
     match Gpu::open(0) {
         Ok(gpu) => Some(gpu),
         Err(GpuError::NoSuch { .. }) => {
+            assert!(std::env::var_os("RESNET_TEST_GPU").is_none(), "no device to test");
             eprintln!("no device: nothing is tested");
             None
         }

@@ -11,7 +11,6 @@ use serde::de::DeserializeOwned;
 use super::CheckpointError;
 use crate::{
     config::TrainConfig,
-    engine::Engine,
     metrics::{EpochMetrics, Progress, State},
     model_file::{
         Contents, EMA, LOOKAHEAD, Model, ModelFileError, OPTIMIZER, OptimizerState, STEP, Weights,
@@ -22,15 +21,22 @@ use crate::{
     recipe::Recipe,
 };
 
-/// Writes a checkpoint.
+/// What an engine holds.
+#[derive(Clone, Copy)]
+pub(crate) struct Stored<'a> {
+    pub(crate) network: &'a Network,
+    pub(crate) buffers: &'a OptimizerBuffers,
+    pub(crate) average: Option<&'a Network>,
+}
+
+/// Writes a checkpoint of a run on a device of this name.
 pub(crate) fn save(
     path: &Path,
     config: &TrainConfig,
-    engine: &Engine,
+    Stored { network, buffers, average }: Stored<'_>,
     state: &State,
-    isa: &str,
+    device: &str,
 ) -> io::Result<()> {
-    let (network, buffers) = engine.store();
     let mut tensors = network.state_dict();
     let mut add = |prefix: &str, more: NamedTensors| {
         tensors.extend(more.into_iter().map(|(name, t)| (format!("{prefix}{name}"), t)));
@@ -39,10 +45,10 @@ pub(crate) fn save(
         add(&format!("{OPTIMIZER}{name}."), network.export(values));
     }
     add(&format!("{OPTIMIZER}{STEP}."), network.export_counts(&buffers.steps));
-    if let (Some(kind), Some(average)) = (config.recipe.average, engine.average()) {
+    if let (Some(kind), Some(average)) = (config.recipe.average, average) {
         add(if kind.is_ema() { EMA } else { LOOKAHEAD }, average.state_dict());
     }
-    safetensors::write(path, &tensors, &metadata(state, config, isa))
+    safetensors::write(path, &tensors, &metadata(state, config, device))
 }
 
 /// The model that a run's PyTorch files are written from. Training can resume from them here and in
@@ -52,7 +58,7 @@ pub(crate) fn torch_model(
     network: &Network,
     buffers: &OptimizerBuffers,
     state: &State,
-    isa: &str,
+    device: &str,
 ) -> Model {
     let data = &config.data;
     let last_step = state.progress.step.saturating_sub(1);
@@ -68,12 +74,12 @@ pub(crate) fn torch_model(
             decimal(config.lr_at(last_step)),
             config.recipe.optimizer,
         )),
-        run: metadata(state, config, isa),
+        run: metadata(state, config, device),
         ..Model::new(config.arch, network.clone())
     }
 }
 
-fn metadata(state: &State, config: &TrainConfig, isa: &str) -> Metadata {
+fn metadata(state: &State, config: &TrainConfig, device: &str) -> Metadata {
     let data = &config.data;
     let resize = data.photos.as_ref().map(|photos| (key::RESIZE, json(&photos.resize)));
     [
@@ -84,7 +90,7 @@ fn metadata(state: &State, config: &TrainConfig, isa: &str) -> Metadata {
         (key::NORMALISATION, json(&data.normalisation)),
         (key::RECIPE, json(&config.recipe)),
         (key::SEED, json(&config.seed)),
-        (key::ISA, isa.to_owned()),
+        (key::ISA, device.to_owned()),
         (key::PROGRESS, json(&state.progress)),
         (key::METRICS, json(&state.history)),
     ]
@@ -102,8 +108,8 @@ pub(crate) struct Restored {
     pub(crate) average: Option<Network>,
     /// The state of the run.
     pub(crate) state: State,
-    /// The instruction set that it was trained with, if the file names it.
-    pub(crate) isa: Option<String>,
+    /// The instruction set or the GPU that it was trained with, if the file names it.
+    pub(crate) device: Option<String>,
 }
 
 /// Reads a checkpoint of a run into its network, which is unchanged on an error.
@@ -130,7 +136,7 @@ pub(crate) fn load(
         average = Some(network);
     }
     network.load_state_dict(&tensors).map_err(&error)?;
-    Ok(Restored { buffers, average, state, isa: metadata.get(key::ISA).cloned() })
+    Ok(Restored { buffers, average, state, device: metadata.get(key::ISA).cloned() })
 }
 
 /// Reads the state of a run from its checkpoint.

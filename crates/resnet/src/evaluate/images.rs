@@ -4,7 +4,7 @@ use thiserror::Error;
 
 use crate::{
     data::{DataError, Normalisation, photo::PhotoError},
-    engine::PlanError,
+    engine::EngineError,
     graph::Graph,
 };
 
@@ -15,9 +15,9 @@ pub(crate) const BATCH: usize = 128;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum EvaluateError {
-    /// The network does not fit the size of the images.
+    /// The network does not fit the size of the images, or its device failed.
     #[error(transparent)]
-    Plan(#[from] PlanError),
+    Engine(#[from] EngineError),
     /// The network does not fit this size of images, or there is not enough memory for it.
     #[error("images of {height}x{width} pixels: {source}")]
     OfSize {
@@ -26,7 +26,7 @@ pub enum EvaluateError {
         /// Columns.
         width: usize,
         /// Why.
-        source: PlanError,
+        source: EngineError,
     },
     /// The images have another size than the mean image.
     #[error(

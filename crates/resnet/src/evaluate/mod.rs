@@ -8,12 +8,12 @@ use std::{io, time::Instant};
 use resnet_formats::{Destination, npy};
 
 use crate::{
-    Cpu, Dtype,
+    Device, Dtype,
     data::{
         DataError, Images, Normalisation, Photos,
         photo::{Preparation, prepare_images},
     },
-    engine::{EvalPlan, Input},
+    engine::{DeviceEvalPlan, Input},
     model_file::Model,
 };
 
@@ -65,15 +65,16 @@ pub struct EvaluateOptions {
 /// ```
 ///
 /// # Errors
-/// If there are no images, or they do not fit the network.
+/// If there are no images, they do not fit the network, or a GPU was lost.
 pub fn evaluate(
     model: &Model,
     options: &EvaluateOptions,
     images: &Images,
     normalisation: &Normalisation,
-    cpu: &Cpu,
+    device: impl Into<Device>,
     progress: &mut dyn FnMut(usize, &[f32]),
 ) -> Result<Evaluation, EvaluateError> {
+    let device = device.into();
     let start = Instant::now();
     let graph = model.network.graph();
     check(graph, &images.labels, images.channels, normalisation)?;
@@ -84,8 +85,9 @@ pub fn evaluate(
         (height, width) = (preparation.image_size, preparation.image_size);
     }
     check_size(normalisation, height, width)?;
-    let mut plan = EvalPlan::micro_batched(batch, graph, dtype, batch, height, width, cpu)?;
-    plan.load(&model.network);
+    let mut plan =
+        DeviceEvalPlan::micro_batched(batch, graph, dtype, batch, height, width, &[], &device)?;
+    plan.load(&model.network)?;
     let mut accumulator = Accumulator::new(graph.classes());
     let mut of_views = Accumulator::new(graph.classes());
     let mut done = 0;
@@ -93,18 +95,19 @@ pub fn evaluate(
         let prepared;
         let pixels = match preparation {
             Some(preparation) => {
-                prepared = prepare_images(images, pixels, preparation, cpu.threads())?;
+                prepared = prepare_images(images, pixels, preparation, device.cpu().threads())?;
                 &prepared
             }
             None => pixels,
         };
         let mut forward = |pixels: &[u8]| {
-            plan.forward(Input::Bytes(pixels, normalisation), labels.len()).to_vec()
+            let logits = plan.forward(Input::Bytes(pixels, normalisation), labels.len())?;
+            Ok::<_, EvaluateError>(logits.to_vec())
         };
-        let logits = forward(pixels);
+        let logits = forward(pixels)?;
         if let Some(tta) = tta {
             let size = [height, width, graph.in_channels()];
-            of_views.add_batch(&tta.logits(&logits, pixels, size, &mut forward), labels);
+            of_views.add_batch(&tta.logits(&logits, pixels, size, &mut forward)?, labels);
         }
         accumulator.add_batch(&logits, labels);
         done += labels.len();
@@ -142,7 +145,7 @@ pub fn evaluate_photos(
     tta: Option<Tta>,
     photos: &Photos,
     normalisation: &Normalisation,
-    cpu: &Cpu,
+    device: impl Into<Device>,
     progress: &mut dyn FnMut(&[u32], &[f32]),
 ) -> Result<Evaluation, EvaluateError> {
     let start = Instant::now();
@@ -151,9 +154,17 @@ pub fn evaluate_photos(
     check(graph, photos.labels(), channels, normalisation)?;
     check_size(normalisation, image_size, image_size)?;
     let batch = BATCH.min(photos.len());
-    let mut plan =
-        EvalPlan::micro_batched(batch, graph, dtype, batch, image_size, image_size, cpu)?;
-    plan.load(&model.network);
+    let mut plan = DeviceEvalPlan::micro_batched(
+        batch,
+        graph,
+        dtype,
+        batch,
+        image_size,
+        image_size,
+        &[],
+        device,
+    )?;
+    plan.load(&model.network)?;
     let [mut accumulator, mut of_views] = [0, 1].map(|_| Accumulator::new(graph.classes()));
     let size = [image_size, image_size, channels];
     let mut batches = photos.batches(batch).map_err(DataError::Threads)?;
@@ -163,11 +174,13 @@ pub fn evaluate_photos(
             continue;
         }
         let mut forward = |pixels: &[u8]| {
-            plan.forward(Input::Bytes(pixels, normalisation), labels.len()).to_vec()
+            let logits = plan.forward(Input::Bytes(pixels, normalisation), labels.len())?;
+            Ok::<_, EvaluateError>(logits.to_vec())
         };
-        let logits = forward(&batch.pixels);
+        let logits = forward(&batch.pixels)?;
         if let Some(tta) = tta {
-            of_views.add_batch(&tta.logits(&logits, &batch.pixels, size, &mut forward), labels);
+            let logits = tta.logits(&logits, &batch.pixels, size, &mut forward)?;
+            of_views.add_batch(&logits, labels);
         }
         accumulator.add_batch(&logits, labels);
         progress(labels, &logits);

@@ -9,12 +9,12 @@ use super::{
     probabilities::Probabilities,
 };
 use crate::{
-    Cpu, Dtype,
+    Device, Dtype,
     data::{
         ImageSet, Normalisation,
         photo::{CropMode, Photo, Preparation},
     },
-    engine::{EvalPlan, Input},
+    engine::{DeviceEvalPlan, Input},
     model_file::Model,
 };
 
@@ -171,7 +171,7 @@ pub fn probabilities(
     dtype: Dtype,
     protocol: &Protocol,
     of: ProtocolImages<'_>,
-    cpu: &Cpu,
+    device: impl Into<Device>,
     progress: &mut dyn FnMut(usize),
 ) -> Result<Probabilities, EvaluateError> {
     let ProtocolImages { images, preparation, normalisation } = of;
@@ -184,7 +184,8 @@ pub fn probabilities(
     let work = |pass: &Pass| (pass.preparation.image_size as f64).powi(2);
     let total: f64 = passes.iter().map(work).sum();
     let mut before = 0.0;
-    let mut runner = Runner { model, dtype, normalisation, cpu, plan: None };
+    let device = device.into();
+    let mut runner = Runner { model, dtype, normalisation, device, plan: None };
     for pass in passes {
         let (mut waiting, mut bytes, mut done) = (Vec::new(), 0, 0);
         let work = work(&pass);
@@ -244,9 +245,9 @@ struct Runner<'a> {
     model: &'a Model,
     dtype: Dtype,
     normalisation: &'a Normalisation,
-    cpu: &'a Cpu,
+    device: Device,
     /// The last plan, with the size of its images.
-    plan: Option<([usize; 2], EvalPlan)>,
+    plan: Option<([usize; 2], DeviceEvalPlan)>,
 }
 
 impl Runner<'_> {
@@ -274,7 +275,7 @@ impl Runner<'_> {
                     pixels.clear();
                     images.iter().for_each(|(_, photo)| views.write(view, photo, &mut pixels));
                     let input = Input::Bytes(&pixels, normalisation);
-                    let logits = plan.forward(input, images.len()).chunks_exact(classes);
+                    let logits = plan.forward(input, images.len())?.chunks_exact(classes);
                     for ((index, _), logits) in images.iter().zip(logits) {
                         sums.add_softmax(*index, logits);
                     }
@@ -291,17 +292,25 @@ impl Runner<'_> {
         &mut self,
         size @ [height, width]: [usize; 2],
         images: usize,
-    ) -> Result<&mut EvalPlan, EvaluateError> {
-        let (network, cpu) = (&self.model.network, self.cpu);
+    ) -> Result<&mut DeviceEvalPlan, EvaluateError> {
+        let (network, device) = (&self.model.network, &self.device);
         if self.plan.as_ref().is_none_or(|(of, _)| *of != size) {
             // Its memory is needed.
             self.plan = None;
             let (graph, at_once) = (network.graph(), images.min(BATCH));
-            let plan =
-                EvalPlan::micro_batched(at_once, graph, self.dtype, BATCH, height, width, cpu);
+            let plan = DeviceEvalPlan::micro_batched(
+                at_once,
+                graph,
+                self.dtype,
+                BATCH,
+                height,
+                width,
+                &[],
+                device,
+            );
             let mut plan =
                 plan.map_err(|source| EvaluateError::OfSize { height, width, source })?;
-            plan.load(network);
+            plan.load(network)?;
             self.plan = Some((size, plan));
         }
         let (_, plan) = self.plan.as_mut().expect("it was made");

@@ -46,25 +46,27 @@ impl Tta {
 
     /// The mean logits of images `[n][height][width][channels]`, from those of the plain images and
     /// a forward pass.
-    pub(super) fn logits(
+    pub(super) fn logits<E>(
         self,
         plain: &[f32],
         pixels: &[u8],
         [height, width, channels]: [usize; 3],
-        forward: &mut dyn FnMut(&[u8]) -> Vec<f32>,
-    ) -> Vec<f32> {
+        mut forward: impl FnMut(&[u8]) -> Result<Vec<f32>, E>,
+    ) -> Result<Vec<f32>, E> {
         let (weight, views) = self.views();
         let mut mean: Vec<f32> = plain.iter().map(|x| weight * x).collect();
         for (weight, view) in views {
-            let logits = forward(&view.of_images(pixels, height, width, channels));
+            let logits = forward(&view.of_images(pixels, height, width, channels))?;
             mean.iter_mut().zip(logits).for_each(|(sum, x)| *sum += weight * x);
         }
-        mean
+        Ok(mean)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+
     use super::*;
 
     /// A 2 x 4 image of one channel.
@@ -102,8 +104,8 @@ mod tests {
         let other = [9, 8, 7, 7, 8, 8, 1, 2];
         let pixels = [IMAGE.as_flattened(), &other].concat();
         for tta in [Tta::Flip, Tta::Six] {
-            let ours =
-                tta.logits(&forward(&pixels), &pixels, [2, 4, 1], &mut |pixels| forward(pixels));
+            let mut views = |pixels: &[u8]| Ok::<_, Infallible>(forward(pixels));
+            let ours = tta.logits(&forward(&pixels), &pixels, [2, 4, 1], &mut views).unwrap();
             assert_eq!(ours.len(), 4);
             for class in 0..2 {
                 let views = by_hand(tta);

@@ -5,9 +5,9 @@ use std::ops::ControlFlow;
 use serde::Serialize;
 
 use crate::{
-    Cpu, Dtype,
+    Device, Dtype,
     data::{ImageSet, Normalisation},
-    engine::{EvalPlan, Input},
+    engine::{DeviceEvalPlan, EngineError, Input, PlanError},
     evaluate::{BATCH, EvaluateError},
     graph::{Graph, NodeId, Op},
     network::Network,
@@ -50,7 +50,7 @@ pub fn responses(
     images: &ImageSet,
     normalisation: &Normalisation,
     dtype: Dtype,
-    cpu: &Cpu,
+    device: impl Into<Device>,
     progress: &mut dyn FnMut(usize) -> ControlFlow<()>,
 ) -> Result<Option<Vec<Response>>, EvaluateError> {
     let graph = network.graph();
@@ -71,17 +71,20 @@ pub fn responses(
     }
     let layers = layers(graph);
     let probes: Vec<NodeId> = layers.iter().map(|&(_, response)| response).collect();
-    let shapes = graph.shapes(height, width).map_err(crate::engine::PlanError::from)?;
+    let shapes = graph.shapes(height, width).map_err(PlanError::from).map_err(EngineError::from)?;
     let values: usize = probes.iter().map(|&node| shapes[node].len()).sum();
     // Independent of the number of images, which therefore does not change what is computed for one.
     let batch = (PROBE_BYTES / (values * size_of::<f32>()).max(1)).clamp(1, BATCH);
-    let mut plan = EvalPlan::with_probes(graph, dtype, batch, height, width, &probes, cpu)?;
-    plan.load(network);
+    let mut plan = DeviceEvalPlan::new(graph, dtype, batch, height, width, &probes, device)?;
+    plan.load(network)?;
     let mut moments = vec![Moments::default(); probes.len()];
-    let (mut done, mut stopped) = (0, false);
+    let (mut done, mut stopped, mut failed) = (0, false, None);
     images.visit(batch, |pixels, labels| {
         if !labels.is_empty() {
-            plan.forward(Input::Bytes(pixels, normalisation), labels.len());
+            if let Err(error) = plan.forward(Input::Bytes(pixels, normalisation), labels.len()) {
+                failed = Some(error);
+                return ControlFlow::Break(());
+            }
             for image in 0..labels.len() {
                 for (moments, &node) in moments.iter_mut().zip(&probes) {
                     moments.add(&plan.probed(node, image).1);
@@ -93,6 +96,7 @@ pub fn responses(
         stopped |= next.is_break();
         next
     })?;
+    failed.map_or(Ok(()), Err)?;
     if done == 0 {
         return Err(EvaluateError::NoImages);
     }

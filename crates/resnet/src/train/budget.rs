@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{StopFlag, TrainError, trainer::Trainer};
 use crate::{
-    Cpu,
+    Device,
     config::TrainConfig,
     data::{ImageSet, Parts},
     evaluate,
@@ -75,13 +75,17 @@ impl Speed {
 ///
 /// # Errors
 /// As [`train`](super::train), before its first step.
-pub fn measure(config: &TrainConfig, data: &Parts, cpu: &Cpu) -> Result<Speed, TrainError> {
+pub fn measure(
+    config: &TrainConfig,
+    data: &Parts,
+    device: impl Into<Device>,
+) -> Result<Speed, TrainError> {
     let tests = |data: &Parts| data.test.as_ref().map_or(0, ImageSet::len);
     let validation = config.data.validation;
     let is_cached = matches!(&data.train, ImageSet::Photos(photos) if photos.is_cached());
     let (whole, (config, sample)) = (config, sample(config, data));
     let tested = tests(&sample) + sample.validation.as_ref().map_or(0, ImageSet::len);
-    let mut trainer = Trainer::new(&config, sample, cpu, config.init_from.as_deref())?;
+    let mut trainer = Trainer::new(&config, sample, device, config.init_from.as_deref())?;
     let start = Instant::now();
     let images = config.data.train_images + tested;
     trainer.keep_features(&StopFlag::new(0), &mut |_| {})?;
@@ -142,6 +146,8 @@ fn step_time(
             continue;
         };
         trainer.step(&shards, step, rates, 0)?;
+        // The time of a step is known when it is done, also on a GPU.
+        while trainer.stepped(true)?.is_some() {}
         shards.into_iter().for_each(|shard| batches.recycle(shard));
         let now = Instant::now();
         times.push((now - begun).as_secs_f64());

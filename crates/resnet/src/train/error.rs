@@ -13,7 +13,7 @@ use crate::{
     checkpoint::CheckpointError,
     config::TrainConfig,
     data::DataError,
-    engine::PlanError,
+    engine::{EngineError, PlanError},
     metrics::{Progress, State},
     run::{BEST, LAST, RunError, RunFolder},
 };
@@ -58,9 +58,17 @@ pub enum TrainError {
     /// The loader's thread cannot start.
     #[error("cannot start the thread that loads images: {0}; end other programs and try again")]
     Loader(io::Error),
-    /// The network does not fit the image size, or into memory.
+    /// The network does not fit the image size, or into memory; or its device failed.
     #[error(transparent)]
-    Plan(#[from] PlanError),
+    Engine(#[from] EngineError),
+    /// The device failed in the middle of a run.
+    #[error("{source}; the last checkpoint is intact: resume with --resume {}", quoted_path(run))]
+    Device {
+        /// Why.
+        source: EngineError,
+        /// The run folder.
+        run: PathBuf,
+    },
     /// The file with the initial weights cannot be used, or the run folder.
     #[error(transparent)]
     Init(#[from] RunError),
@@ -94,6 +102,12 @@ pub enum TrainError {
         /// The run folder.
         run: PathBuf,
     },
+}
+
+impl From<PlanError> for TrainError {
+    fn from(error: PlanError) -> Self {
+        TrainError::Engine(error.into())
+    }
 }
 
 impl TrainError {

@@ -5,8 +5,6 @@ use std::{
     sync::atomic::Ordering::Relaxed,
 };
 
-use resnet_comm::CommError;
-
 use super::{
     Event, StopFlag, TrainError, feature_bytes::from_bytes, shared_evaluation::SharedEvaluation,
     trainer::Trainer,
@@ -58,7 +56,7 @@ impl Trainer<'_> {
                 listen(&Event::Evaluating { done, images });
                 // Alone, a process stops at once.
                 stopped |= flag != 0 || size == 1 && stop.load(Relaxed) != 0;
-                Ok::<_, CommError>(if stopped { Break(()) } else { Continue(()) })
+                Ok::<_, TrainError>(if stopped { Break(()) } else { Continue(()) })
             };
             let mut flow = Ok(Continue(()));
             let mut rounds = 0;
@@ -70,7 +68,10 @@ impl Trainer<'_> {
                 };
                 flow = match labels.len() {
                     0 => add(&[], &[]),
-                    images => add(self.engine.evaluate(input, images), labels),
+                    images => {
+                        let logits = self.engine.evaluate(input, images);
+                        logits.map_err(TrainError::from).and_then(|logits| add(logits, labels))
+                    }
                 };
                 rounds += 1;
                 if matches!(flow, Ok(Continue(()))) { Continue(()) } else { Break(()) }

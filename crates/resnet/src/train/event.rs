@@ -13,12 +13,12 @@ pub enum Event {
     Started(Started),
     /// A message about the run's initial weights, or its photos.
     Note(String),
-    /// The run resumes with another instruction set: its results will not be bit-identical to those
-    /// of an uninterrupted run.
-    IsaChanged {
-        /// The instruction set so far.
+    /// The run resumes with another instruction set, GPU or driver: its results will not be bit-identical to
+    /// those of an uninterrupted run.
+    DeviceChanged {
+        /// The instruction set or the GPU so far.
         before: String,
-        /// The instruction set from now on.
+        /// That from now on.
         now: String,
     },
     /// A batch was trained on.
@@ -149,6 +149,7 @@ pub(super) mod tests {
             history: Vec::new(),
             machine: Machine {
                 cpu: Some("a processor".into()),
+                gpu: None,
                 isa: "portable".into(),
                 threads: 2,
                 processes: 1,

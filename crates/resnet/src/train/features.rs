@@ -7,7 +7,9 @@ use std::{
     sync::atomic::Ordering::Relaxed,
 };
 
-use super::{Event, StopFlag, feature_bytes::to_bytes, shards::agree, trainer::Trainer};
+use super::{
+    Event, StopFlag, TrainError, feature_bytes::to_bytes, shards::agree, trainer::Trainer,
+};
 use crate::{
     config::TrainConfig,
     data::{Augment, DataError, ImageSet, Images},
@@ -35,19 +37,18 @@ impl Trainer<'_> {
     /// which are those before and after it. If stopped, it leaves the images as they are.
     ///
     /// # Errors
-    /// If photos cannot be read.
+    /// If photos cannot be read, or the GPU was lost.
     pub(super) fn keep_features(
         &mut self,
         stop: &StopFlag,
         listen: &mut dyn FnMut(&Event),
-    ) -> Result<(), DataError> {
-        let graph = self.engine.store().0.graph();
+    ) -> Result<(), TrainError> {
         let sets = [&self.validation, &self.test];
         let evaluated: usize = sets.iter().map(|set| set.as_ref().map_or(0, ImageSet::len)).sum();
         let images = self.loader.len() + evaluated;
         let needed = images * self.engine.features_len() * size_of::<f32>();
         let has_room = memory::available().is_none_or(|free| needed <= free / 4);
-        if !are_constant(self.config, graph) || self.has_features {
+        if !are_constant(self.config, self.engine.graph()) || self.has_features {
             return Ok(());
         }
         // The layers that train are the same in every step. Without memory for it, the first step says so.
@@ -92,7 +93,7 @@ impl Trainer<'_> {
     fn training_features(
         &mut self,
         goes_on: &mut dyn FnMut(usize) -> bool,
-    ) -> Result<Option<(Images, HashSet<usize>)>, DataError> {
+    ) -> Result<Option<(Images, HashSet<usize>)>, TrainError> {
         let data = &self.config.data;
         let one = size_of::<f32>() * self.engine.features_len();
         let mut found = Images {
@@ -109,7 +110,7 @@ impl Trainer<'_> {
             let images = batch.labels.len();
             let input = Input::Bytes(&batch.pixels, &data.normalisation);
             if images > 0 {
-                let features = to_bytes(&self.engine.features(input, images));
+                let features = to_bytes(&self.engine.features(input, images)?);
                 for (&image, features) in batch.draws.iter().zip(features.chunks_exact(one)) {
                     found.pixels[image * one..][..one].copy_from_slice(features);
                     missing.remove(&image);
@@ -120,7 +121,7 @@ impl Trainer<'_> {
                 return Ok(None);
             }
         }
-        batches.take_error().map_or(Ok(Some((found, missing))), Err)
+        batches.take_error().map_or(Ok(Some((found, missing))), |error| Err(error.into()))
     }
 
     /// The features of images for evaluation, without those that cannot be used; none if `goes_on` ends it.
@@ -128,20 +129,23 @@ impl Trainer<'_> {
         &mut self,
         set: &ImageSet,
         goes_on: &mut dyn FnMut(usize) -> bool,
-    ) -> Result<Option<Images>, DataError> {
+    ) -> Result<Option<Images>, TrainError> {
         let channels = size_of::<f32>() * self.engine.features_len();
-        let (mut found, mut ended) =
-            (Images { height: 1, width: 1, channels, ..Images::default() }, false);
+        let mut found = Images { height: 1, width: 1, channels, ..Images::default() };
+        let (mut ended, mut failed) = (false, None);
         set.visit(evaluate::BATCH, |pixels, labels| {
             if !labels.is_empty() {
                 let input = Input::Bytes(pixels, &self.config.data.normalisation);
-                let features = self.engine.evaluated_features(input, labels.len());
-                found.pixels.extend(to_bytes(&features));
+                match self.engine.evaluated_features(input, labels.len()) {
+                    Ok(features) => found.pixels.extend(to_bytes(&features)),
+                    Err(error) => failed = Some(error),
+                }
                 found.labels.extend(labels);
             }
             ended = !goes_on(labels.len());
-            if ended { Break(()) } else { Continue(()) }
+            if ended || failed.is_some() { Break(()) } else { Continue(()) }
         })?;
+        failed.map_or(Ok(()), Err)?;
         Ok((!ended).then_some(found))
     }
 }

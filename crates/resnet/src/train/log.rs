@@ -48,17 +48,22 @@ impl Event {
                 if s.step > 0 {
                     line += &format!(", {} of them done", s.step);
                 }
-                let Machine { isa, dtype, dtype_reason, .. } = &s.machine;
-                let workers = s.machine.workers();
-                Some(line + &format!("; {workers}, {isa}; {dtype}: {dtype_reason}"))
+                let Machine { dtype, dtype_reason, .. } = &s.machine;
+                let (device, workers) = (s.machine.device(), s.machine.workers());
+                Some(line + &format!("; {workers}, {}; {dtype}: {dtype_reason}", brief(device)))
             }
             Event::Note(note) => Some(format!("note: {note}")),
-            Event::IsaChanged { before, now } => {
-                let before = brief(before);
-                Some(format!(
-                    "warning: this run used {before} so far and resumes with {now}: its results will \
-                     not be bit-identical; RESNET_ISA={before} keeps them so, if this machine has it"
-                ))
+            Event::DeviceChanged { before, now } => {
+                let known = brief(before);
+                let mut line = format!(
+                    "warning: this run used {known} so far and resumes with {now}: its results will \
+                     not be bit-identical"
+                );
+                // The name of a GPU has more than one word.
+                if ![before, now].iter().any(|name| name.contains(' ')) {
+                    line += &format!("; RESNET_ISA={known} keeps them so, if this machine has it");
+                }
+                Some(line)
             }
             Event::Batch(b) if b.batch % EVERY == 0 => Some(format!(
                 "epoch {}/{} batch {}/{}: loss {:.4}, accuracy {:.2}%, rate {:.4}, {:.0} images/s",

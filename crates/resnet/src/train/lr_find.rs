@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{StopFlag, TrainError, trainer::Trainer};
 use crate::{
-    Cpu,
+    Device,
     config::TrainConfig,
     data::Parts,
     metrics::State,
@@ -86,7 +86,7 @@ pub fn lr_find(
     config: &TrainConfig,
     data: impl Into<Parts>,
     range: LrRange,
-    cpu: &Cpu,
+    device: impl Into<Device>,
     stop: &StopFlag,
     listen: &mut dyn FnMut(u64),
 ) -> Result<LrCurve, TrainError> {
@@ -96,9 +96,9 @@ pub fn lr_find(
     for freeze in config.recipe.freeze.iter_mut().filter(|freeze| freeze.from == 0.0) {
         freeze.until = None;
     }
-    let mut trainer = Trainer::new(&config, data.into(), cpu, config.init_from.as_deref())?;
+    let mut trainer = Trainer::new(&config, data.into(), device, config.init_from.as_deref())?;
     if config.init_from.is_none() {
-        trainer.whiten();
+        trainer.whiten()?;
     }
     let mut curve = LrCurve { notes: trainer.notes().to_vec(), ..LrCurve::default() };
     let mut smoothing = Smoothing::default();
@@ -115,7 +115,8 @@ pub fn lr_find(
                 return Err(error.into());
             };
             let lr = range.lr(step);
-            let stepped = trainer.step(&shards, step, rates(&config.recipe, lr, step), 0)?;
+            trainer.step(&shards, step, rates(&config.recipe, lr, step), 0)?;
+            let stepped = trainer.stepped(true)?.expect("a step was begun");
             step += 1;
             listen(step);
             // None of its photos can be used.
@@ -217,6 +218,7 @@ fn steepest(rates: &[f64], losses: &[f64]) -> Option<usize> {
 mod tests {
     use super::*;
     use crate::{
+        Cpu,
         config::tests::sample,
         data::{Dataset, LoadOptions, load},
     };

@@ -7,7 +7,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Cpu, Dtype};
+use crate::{Device, Dtype};
 
 /// The machine and the dtype of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -15,7 +15,10 @@ pub struct Machine {
     /// Model of the processor, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cpu: Option<String>,
-    /// Instruction set of the kernels.
+    /// The GPU that computes, with its driver; none if the processor does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpu: Option<String>,
+    /// Instruction set of the processor's kernels.
     pub isa: String,
     /// Threads of the kernels; of each process, if there are several.
     pub threads: usize,
@@ -29,6 +32,11 @@ pub struct Machine {
 }
 
 impl Machine {
+    /// What computes: the GPU, or else the instruction set.
+    pub fn device(&self) -> &str {
+        self.gpu.as_ref().unwrap_or(&self.isa)
+    }
+
     /// Its threads, and the processes that have them: `2 threads`, `4 processes of 2 threads`.
     pub fn workers(&self) -> String {
         let threads =
@@ -39,14 +47,23 @@ impl Machine {
         }
     }
 
-    pub(super) fn new(cpu: &Cpu, dtype: Dtype, processes: usize) -> Machine {
+    pub(super) fn new(device: &Device, dtype: Dtype, processes: usize) -> Machine {
+        let (cpu, gpu) = (device.cpu(), device.gpu_name());
+        let dtype_reason = match (&gpu, dtype) {
+            (None, dtype) => dtype.reason(cpu),
+            (Some(_), Dtype::Fp32) => "what the GPU computes in".to_owned(),
+            (Some(_), Dtype::Bf16) => {
+                "half of the memory and of what is moved; the GPU computes in fp32".to_owned()
+            }
+        };
         Machine {
             cpu: cpu_model(),
+            gpu,
             isa: cpu.isa().to_string(),
             threads: cpu.threads(),
             processes,
             dtype,
-            dtype_reason: dtype.reason(cpu),
+            dtype_reason,
         }
     }
 }
@@ -63,7 +80,7 @@ fn is_one(&count: &usize) -> bool {
 const MAX_BYTES: u64 = 64 << 10;
 
 /// The first processor's model, from Linux. There is none for ARM.
-fn cpu_model() -> Option<String> {
+pub fn cpu_model() -> Option<String> {
     model_name(resnet_formats::open(Path::new("/proc/cpuinfo")).ok()?)
 }
 

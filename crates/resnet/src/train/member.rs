@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Event, TrainError, trainer::Trainer};
 use crate::{
-    Cpu,
+    Cpu, checkpoint,
     config::TrainConfig,
     data::Parts,
     metrics::{EpochMetrics, State},
@@ -161,11 +161,13 @@ impl<'a> Output<'a> {
         listen: &mut dyn FnMut(&Event),
     ) -> Result<(), TrainError> {
         let Some(run) = self.run else { return Ok(()) };
-        if !trainer.is_finite() {
+        let stored = trainer.stored()?;
+        if !stored.network.values().iter().all(|value| value.is_finite()) {
             return Err(self.diverged(state));
         }
-        let path = run.path().join(name);
-        trainer.save(&path, state).map_err(TrainError::save(run, &path))?;
+        let (path, device) = (run.path().join(name), trainer.device_name());
+        checkpoint::save(&path, self.config, stored, state, &device)
+            .map_err(TrainError::save(run, &path))?;
         listen(&Event::Saved { path });
         Ok(())
     }
@@ -187,6 +189,32 @@ impl<'a> Output<'a> {
         }
     }
 
+    /// The same if it cannot go on because of its images.
+    pub(super) fn images_lost(
+        &self,
+        error: TrainError,
+        trainer: &Trainer<'_>,
+        state: &State,
+        listen: &mut dyn FnMut(&Event),
+    ) -> TrainError {
+        match error {
+            TrainError::Images(error) => self.lost(error, trainer, state, listen),
+            error => error,
+        }
+    }
+
+    /// An error of the device, with what to do.
+    pub(super) fn device_lost(&self, error: TrainError) -> TrainError {
+        match (error, self.run) {
+            (TrainError::Engine(source), Some(run))
+                if source.is_lost() && run.path().join(LAST).exists() =>
+            {
+                TrainError::Device { source, run: run.path().to_owned() }
+            }
+            (error, _) => error,
+        }
+    }
+
     /// Writes the PyTorch files: state dict, and checkpoint with optimizer.
     pub(super) fn save_torch(
         &self,
@@ -196,7 +224,7 @@ impl<'a> Output<'a> {
     ) -> Result<(), TrainError> {
         let Some(run) = self.run else { return Ok(()) };
         for (path, format) in run.torch_files() {
-            let model = trainer.torch_model(state, format);
+            let model = trainer.torch_model(state, format)?;
             model.save(&path, format).map_err(TrainError::save(run, &path))?;
             listen(&Event::Saved { path });
         }
@@ -233,7 +261,7 @@ pub(super) fn compare_weights(
         return Ok(());
     }
     let mut hasher = DefaultHasher::new();
-    let network = trainer.engine.store().0;
+    let network = trainer.engine.store()?.0;
     for values in [network.values(), network.running_values()] {
         values.iter().for_each(|value| hasher.write_u32(value.to_bits()));
     }

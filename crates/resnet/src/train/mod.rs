@@ -56,7 +56,7 @@ use std::{
 pub use resnet_comm::{CommError, Group};
 
 use crate::{
-    Cpu,
+    Cpu, Device,
     config::TrainConfig,
     data::{DataError, Parts},
     metrics::{Progress, State},
@@ -71,13 +71,14 @@ pub use self::{
     length::set_epochs,
     log::Log,
     lr_find::{LrCurve, LrPoint, LrRange, lr_find},
-    machine::Machine,
+    machine::{Machine, cpu_model},
     member::check_processes,
     memory::largest_batch,
     preview::{Preview, preview},
     run_info::{Ending, RunInfo, RunInfoError, Segment, Time, segments},
     stop_flag::StopFlag,
     tensorboard::TensorBoard,
+    trainer::needs_cpu,
 };
 use self::{
     member::{Output, agree_on_metrics, compare_weights},
@@ -111,11 +112,11 @@ const SAVE_EVERY: Duration = Duration::from_secs(300);
 pub fn train(
     run: &RunFolder,
     data: impl Into<Parts>,
-    cpu: &Cpu,
+    device: impl Into<Device>,
     stop: &StopFlag,
     listen: &mut dyn FnMut(&Event),
 ) -> Result<Outcome, TrainError> {
-    train_in_group(&Group::alone(), run, data, cpu, stop, listen)
+    train_in_group(&Group::alone(), run, data, device, stop, listen)
 }
 
 /// The same as process 0 of a group, whose other processes call [`join`] with the run's configuration and the
@@ -128,26 +129,26 @@ pub fn train_in_group(
     group: &Group,
     run: &RunFolder,
     data: impl Into<Parts>,
-    cpu: &Cpu,
+    device: impl Into<Device>,
     stop: &StopFlag,
     listen: &mut dyn FnMut(&Event),
 ) -> Result<Outcome, TrainError> {
     let output = Output { config: run.config(), run: Some(run) };
-    let (mut trainer, state, isa) =
-        prepare(group, run, data.into(), cpu).inspect_err(|_| run.abandon())?;
+    let (mut trainer, state, before) =
+        prepare(group, run, data.into(), device.into()).inspect_err(|_| run.abandon())?;
     if group.size() > 1 {
-        group.broadcast(snapshot::to_bytes(&trainer.engine, &state))?;
+        group.broadcast(snapshot::to_bytes(&trainer.engine, &state)?)?;
     }
     output.write_metrics(&state)?;
-    listen(&Event::Started(trainer.started(run.path(), &state)));
+    listen(&Event::Started(trainer.started(run.path(), &state)?));
     let explanation = run.config().explanation().filter(|_| run.resume_from().is_none());
     let said = explanation.iter().chain(trainer.notes());
     said.for_each(|note| listen(&Event::Note(note.clone())));
-    let now = cpu.isa().name();
-    if let Some(before) = isa.filter(|before| before != now) {
-        listen(&Event::IsaChanged { before, now: now.to_owned() });
+    let now = trainer.device_name();
+    if let Some(before) = before.filter(|before| *before != now) {
+        listen(&Event::DeviceChanged { before, now });
     }
-    go(output, &mut trainer, state, stop, listen)
+    go(output, &mut trainer, state, stop, listen).map_err(|error| output.device_lost(error))
 }
 
 /// Takes part in the run of process 0, as another process of its group. It writes nothing, and its metrics are
@@ -190,7 +191,7 @@ fn go(
     if !is_over(&state) {
         let kept = trainer.keep_features(stop, listen);
         notes(trainer, listen);
-        kept.map_err(|error| output.lost(error, trainer, &state, listen))?;
+        kept.map_err(|error| output.images_lost(error, trainer, &state, listen))?;
         let stop = agree(group, stop.load(Relaxed))?;
         if stop != 0 {
             return interrupt(output, trainer, &state, stop, listen);
@@ -199,29 +200,32 @@ fn go(
     while !is_over(&state) {
         let (_, end) = config.steps_of_epoch(state.progress.epoch);
         let mut batches = trainer.batches(&state)?;
-        while state.progress.step < end {
+        // On a GPU, `state` is some steps behind until all are counted.
+        let (mut step, mut time) = (state.progress.step, Duration::ZERO);
+        while step < end {
             let start = Instant::now();
             let Some(shards) = trainer.next(&mut batches) else {
                 let error = batches.take_error().expect("the loader has a batch for every step");
+                count(output, trainer, &mut state, &mut time, true, listen)?;
                 notes(trainer, listen);
                 return Err(output.lost(error, trainer, &state, listen));
             };
-            let step = state.progress.step;
-            let stepped = trainer.step(&shards, step, config.rates_at(step), stop.load(Relaxed))?;
-            trainer.update_average(step);
-            let event = add_batch(&mut state, config, &stepped, start.elapsed());
+            trainer.step(&shards, step, config.rates_at(step), stop.load(Relaxed))?;
+            trainer.update_average(step)?;
+            step += 1;
+            time += start.elapsed();
             shards.into_iter().for_each(|shard| batches.recycle(shard));
-            if !stepped.result.loss.is_finite() {
-                return Err(output.diverged(&state));
-            }
-            listen(&Event::Batch(event));
+            let is_due = saved.elapsed() > SAVE_EVERY;
+            let all = is_due || step == end;
+            let agreed = count(output, trainer, &mut state, &mut time, all, listen)?;
             notes(trainer, listen);
             // Alone, a process stops at once; among others, when all know of it.
-            let stop = if group.size() == 1 { stop.load(Relaxed) } else { stepped.stop };
+            let stop = if group.size() == 1 { stop.load(Relaxed) } else { agreed };
             if stop != 0 {
+                count(output, trainer, &mut state, &mut time, true, listen)?;
                 return interrupt(output, trainer, &state, stop, listen);
             }
-            if saved.elapsed() > SAVE_EVERY {
+            if is_due {
                 output.save(LAST, trainer, &state, listen)?;
                 saved = Instant::now();
             }
@@ -233,10 +237,8 @@ fn go(
 
         let evaluated = trainer.evaluate(stop, listen);
         notes(trainer, listen);
-        let evaluated = evaluated.map_err(|error| match error {
-            TrainError::Images(error) => output.lost(error, trainer, &state, listen),
-            error => error,
-        })?;
+        let evaluated =
+            evaluated.map_err(|error| output.images_lost(error, trainer, &state, listen))?;
         let Some(evaluated) = evaluated else {
             let stop = agree(group, stop.load(Relaxed))?;
             return interrupt(output, trainer, &state, stop, listen);
@@ -281,27 +283,52 @@ fn go(
     Ok(Outcome::Finished(last))
 }
 
-/// A trainer in the state of the run, and the instruction set of its checkpoint, if any.
+/// Counts the steps whose results are there, or `all` that were begun, after `time` of training that is not
+/// counted yet. Returns the stop flag that processes agreed on in the last of them.
+fn count(
+    output: Output<'_>,
+    trainer: &mut Trainer<'_>,
+    state: &mut State,
+    time: &mut Duration,
+    all: bool,
+    listen: &mut dyn FnMut(&Event),
+) -> Result<usize, TrainError> {
+    let mut agreed = 0;
+    loop {
+        let start = Instant::now();
+        let stepped = trainer.stepped(all)?;
+        *time += start.elapsed();
+        let Some(stepped) = stepped else { return Ok(agreed) };
+        let event = add_batch(state, output.config, &stepped, std::mem::take(time));
+        if !stepped.result.loss.is_finite() {
+            return Err(output.diverged(state));
+        }
+        listen(&Event::Batch(event));
+        agreed = stepped.stop;
+    }
+}
+
+/// A trainer in the state of the run, and the device of its checkpoint, if any.
 fn prepare<'a>(
     group: &'a Group,
     run: &'a RunFolder,
     data: Parts,
-    cpu: &'a Cpu,
+    device: Device,
 ) -> Result<(Trainer<'a>, State, Option<String>), TrainError> {
     let config = run.config();
-    member::check(group, config, &data, cpu)?;
+    member::check(group, config, &data, device.cpu())?;
     let Some(file) = run.resume_from() else {
         let init = config.init_from.as_deref();
-        let mut trainer = Trainer::in_group(group, config, data, cpu, init)?;
+        let mut trainer = Trainer::in_group(group, config, data, device, init)?;
         if init.is_none() {
-            trainer.whiten();
+            trainer.whiten()?;
         }
         return Ok((trainer, initial_state(config), None));
     };
     // The initial weights are not needed: their file may be gone.
-    let mut trainer = Trainer::in_group(group, config, data, cpu, None)?;
-    let (state, isa) = trainer.restore(file).map_err(TrainError::resume(run, file))?;
-    Ok((trainer, state, isa))
+    let mut trainer = Trainer::in_group(group, config, data, device, None)?;
+    let (state, before) = trainer.restore(run, file)?;
+    Ok((trainer, state, before))
 }
 
 /// Passes on messages about photos.

@@ -11,7 +11,7 @@ use resnet_comm::{BUCKET_BYTES, Buckets, Wire};
 
 use super::{
     TrainError,
-    shards::{Said, ShardHooks, Stepped, exchange},
+    shards::{Begun, Said, ShardHooks, exchange},
     trainer::Trainer,
 };
 use crate::{data::Batch, engine::StepResult, graph::NodeId, optim::Rates};
@@ -24,12 +24,12 @@ impl Trainer<'_> {
         step: u64,
         rates: Rates,
         stop: usize,
-    ) -> Result<Stepped, TrainError> {
+    ) -> Result<Begun, TrainError> {
         let (group, parallel) = (self.group, self.config.recipe.parallel);
         let planned = shards.first().map_or(0, |shard| shard.whole);
         let mut sums = std::mem::take(&mut self.sums);
         sums.spare.resize(self.engine.gradients().len(), 0.0);
-        let (network, _) = self.engine.store();
+        let (network, _) = self.engine.store()?;
         let start = (network.running_values().to_vec(), network.all_batches_tracked().to_vec());
         let buckets = Buckets::new(group, parallel.wire, BUCKET_BYTES);
         let (mut buckets, mut waited) = (Some(buckets), Duration::ZERO);
@@ -44,14 +44,15 @@ impl Trainer<'_> {
                 last: if is_last { buckets.take() } else { None }
                     .map(|buckets| (parallel.wire, &sums.gradients, buckets)),
             };
-            let (result, weight) = self.backward(batch, Some(planned), step, &mut hooks)?;
+            let (result, weight) = self.begin(batch, Some(planned), step, &mut hooks)?;
+            let result = result.expect("shards are the processor's");
             let ShardHooks { sync, last, waited: in_norms, .. } = hooks;
             waited += in_norms;
             sync.unwrap_or(Ok(()))?;
             buckets = last.map(|(.., buckets)| buckets).or(buckets);
             let images = batch.labels.len();
             said.push([result.loss, weight, images as f64, result.correct as f64]);
-            let running = self.engine.store().0.running_values().iter().zip(&start.0);
+            let running = self.engine.store()?.0.running_values().iter().zip(&start.0);
             moved = running.map(|(now, before)| (now - before) * images as f32).collect();
             if is_last {
                 sums.running.complete(Wire::Fp32, 0, &mut moved);
@@ -76,22 +77,22 @@ impl Trainer<'_> {
             // None of its photos can be used.
             self.set_running(&start);
             self.engine.drop_gradients();
-            let result = StepResult { loss: 0.0, correct: 0 };
-            return Ok(Stepped { result, images: 0, stop, waited });
+            let result = Some(StepResult { loss: 0.0, correct: 0 });
+            return Ok(Begun { result, images: 0, stop, waited });
         }
         if let Some(moved) = moved {
             let before = start.0.iter().zip(&moved);
             let now = before.map(|(before, moved)| before + moved / images as f32).collect();
             self.set_running(&(now, start.1.clone()));
         }
-        self.count_batch(&start.1);
+        self.count_batch(&start.1)?;
         let factor = planned as f64 / weight;
         if factor != 1.0 {
-            self.engine.scale_gradients(factor as f32);
+            self.engine.scale_gradients(factor as f32)?;
         }
-        self.update(rates);
-        let result = StepResult { loss: loss * factor, correct: correct as usize };
-        Ok(Stepped { result, images: images as usize, stop, waited })
+        self.update(rates)?;
+        let result = Some(StepResult { loss: loss * factor, correct: correct as usize });
+        Ok(Begun { result, images: images as usize, stop, waited })
     }
 
     fn set_running(&mut self, (values, batches_tracked): &(Vec<f32>, Vec<i64>)) {
@@ -101,12 +102,13 @@ impl Trainer<'_> {
     }
 
     /// Counts one batch, however many shards it had: `num_batches_tracked`.
-    fn count_batch(&mut self, before: &[i64]) {
-        let norms: Vec<NodeId> = self.engine.store().0.norms().collect();
+    fn count_batch(&mut self, before: &[i64]) -> Result<(), TrainError> {
+        let norms: Vec<NodeId> = self.engine.store()?.0.norms().collect();
         let (_, tracked) = self.engine.running_mut();
         for ((tracked, before), norm) in tracked.iter_mut().zip(before).zip(norms) {
             let counts = !self.plan.is_in_eval(norm);
             *tracked = before.wrapping_add(i64::from(counts));
         }
+        Ok(())
     }
 }

@@ -17,6 +17,15 @@ use crate::{
     graph::NodeId,
 };
 
+/// A step that was begun.
+pub(super) struct Begun {
+    /// None if the engine gives it later.
+    pub(super) result: Option<StepResult>,
+    pub(super) images: usize,
+    pub(super) stop: usize,
+    pub(super) waited: Duration,
+}
+
 /// A step, over all shards of its batch.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Stepped {

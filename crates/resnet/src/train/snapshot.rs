@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    engine::Engine,
+    engine::{Engine, EngineError},
     metrics::{EpochMetrics, Progress, State},
     network::Network,
 };
@@ -19,9 +19,9 @@ struct Header {
 }
 
 /// The engine's and the run's state as bytes, for a process of the same version.
-pub(super) fn to_bytes(engine: &Engine, state: &State) -> Vec<u8> {
-    let (network, buffers) = engine.store();
-    let networks = [Some(network), engine.average()].into_iter().flatten();
+pub(super) fn to_bytes(engine: &Engine, state: &State) -> Result<Vec<u8>, EngineError> {
+    let (network, buffers) = engine.store()?;
+    let networks = [Some(network), engine.average()?].into_iter().flatten();
     let header = Header {
         progress: state.progress.clone(),
         history: state.history.clone(),
@@ -35,7 +35,7 @@ pub(super) fn to_bytes(engine: &Engine, state: &State) -> Vec<u8> {
     for values in arenas.chain(buffers.values.iter().map(Vec::as_slice)) {
         bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
     }
-    bytes
+    Ok(bytes)
 }
 
 /// Loads such bytes into an engine of the same run; none if they do not fit it.
@@ -52,10 +52,10 @@ pub(super) fn load(bytes: &[u8], engine: &mut Engine) -> Option<State> {
         }
         Some(())
     };
-    let (network, buffers) = engine.store();
+    let (network, buffers) = engine.store().ok()?;
     let (network, mut buffers) = (network.clone(), buffers.clone());
     let mut networks = vec![network];
-    networks.extend(engine.average().cloned());
+    networks.extend(engine.average().ok()?.cloned());
     let has_same =
         |net: &Network, tracked: &Vec<i64>| net.all_batches_tracked().len() == tracked.len();
     if networks.len() != batches_tracked.len()

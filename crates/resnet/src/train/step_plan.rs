@@ -2,7 +2,7 @@
 
 use crate::{
     config::TrainConfig,
-    engine::{Engine, PlanError},
+    engine::{Engine, EngineError},
     graph::{NodeId, Op},
     network::Network,
 };
@@ -59,7 +59,7 @@ impl StepPlan {
         config: &TrainConfig,
         [height, width]: [usize; 2],
         step: u64,
-    ) -> Result<(), PlanError> {
+    ) -> Result<(), EngineError> {
         let (recipe, steps) = (&config.recipe, config.length_at(step));
         let mut rates = vec![1.0; self.rates.len()];
         let mut plan = Planned { height, width, frozen: Vec::new(), eval: Vec::new() };

@@ -1,6 +1,6 @@
 //! The trainer: engine and data of a run.
 
-use std::{io, path::Path, sync::Arc, time::Duration};
+use std::{collections::VecDeque, path::Path, sync::Arc, time::Duration};
 
 use resnet_comm::Group;
 
@@ -11,21 +11,25 @@ use super::{
     initial_weights::{InitialWeights, random_network},
     memory::engine_config,
     mixing::Mixing,
-    shards::{ShardSums, Stepped},
+    shards::{Begun, ShardSums, Stepped},
     step_plan::StepPlan,
     whitening::whiten,
 };
 use crate::{
-    Cpu,
-    checkpoint::{self, CheckpointError, Restored},
+    Device,
+    checkpoint::{self, Restored, Stored},
     config::TrainConfig,
     data::{Batch, Epoch, ImageSet, Loader, Parts, Shards},
-    engine::{Engine, Hooks, Input, MicroBatch, PlanError, StepResult, Targets},
+    engine::{Engine, EngineError, Hooks, Input, MicroBatch, StepResult, Targets},
     evaluate,
     metrics::{Progress, State},
     model_file::{Model, SaveFormat},
     optim::Rates,
+    run::RunFolder,
 };
+
+/// How many steps a GPU may be behind, so that it need not wait for this machine.
+const LATE: usize = 3;
 
 /// A process alone.
 static ALONE: Group = Group::alone();
@@ -33,7 +37,7 @@ static ALONE: Group = Group::alone();
 /// A network in training, with its data.
 pub(super) struct Trainer<'a> {
     pub(super) config: &'a TrainConfig,
-    cpu: &'a Cpu,
+    device: Device,
     /// The processes that share the run.
     pub(super) group: &'a Group,
     /// The parts of a batch that this process has.
@@ -46,6 +50,8 @@ pub(super) struct Trainer<'a> {
     /// Messages about the initial weights.
     notes: Vec<String>,
     pub(super) plan: StepPlan,
+    /// Steps whose results were not taken yet, the oldest first.
+    begun: VecDeque<Begun>,
     mixing: Mixing,
     /// Weights of the classes in the loss.
     class_weights: Option<Vec<f32>>,
@@ -58,10 +64,10 @@ impl<'a> Trainer<'a> {
     pub(super) fn new(
         config: &'a TrainConfig,
         data: Parts,
-        cpu: &'a Cpu,
+        device: impl Into<Device>,
         init: Option<&Path>,
     ) -> Result<Self, TrainError> {
-        Trainer::in_group(&ALONE, config, data, cpu, init)
+        Trainer::in_group(&ALONE, config, data, device, init)
     }
 
     /// The same for a process among others, which [can](super::member::check) train the run.
@@ -69,9 +75,15 @@ impl<'a> Trainer<'a> {
         group: &'a Group,
         config: &'a TrainConfig,
         data: Parts,
-        cpu: &'a Cpu,
+        device: impl Into<Device>,
         init: Option<&Path>,
     ) -> Result<Self, TrainError> {
+        let device = device.into();
+        if device.is_gpu()
+            && let Some(setting) = needs_cpu(config, group.size())
+        {
+            return Err(EngineError::CpuOnly(setting).into());
+        }
         let Parts { classes, mut train, mut validation, test, .. } = data;
         hold_out(config, &mut train, &mut validation)?;
         check_data(config, &classes, &train, test.as_ref(), validation.as_ref())?;
@@ -84,26 +96,27 @@ impl<'a> Trainer<'a> {
         let size = config.data.image_size;
         let batch = config.recipe.batch_size.min(config.data.train_images);
         let shards = Shards::of_process(config.recipe.parallel.shards, group.rank(), group.size());
-        Engine::check(&graph, &engine_config, 0, cpu)?;
+        Engine::check(&graph, &engine_config, 0, &device)?;
         let InitialWeights { network, buffers, notes } = match init {
             Some(file) => InitialWeights::from_file(file, config, graph)?,
             None => InitialWeights::new(random_network(graph, config)),
         };
-        let mut engine = Engine::new(network, &engine_config, cpu)?;
+        let mut engine = Engine::new(network, &engine_config, &device)?;
         if let Some(buffers) = buffers {
-            engine.load(engine.store().0.clone(), buffers);
+            engine.load(engine.store()?.0.clone(), buffers);
         }
         let class_weights = config.recipe.class_weights.as_ref();
         Ok(Trainer {
-            plan: StepPlan::new(config, engine.store().0, size),
+            plan: StepPlan::new(config, engine.store()?.0, size),
             engine,
             config,
-            cpu,
+            device,
             group,
             sums: ShardSums::default(),
             validation,
             test,
             notes,
+            begun: VecDeque::new(),
             mixing: Mixing::default(),
             has_features: false,
             class_weights: class_weights.map(|weights| weights.of(train.labels(), classes.len())),
@@ -113,30 +126,33 @@ impl<'a> Trainer<'a> {
     }
 
     /// Whitens the first convolution, if the recipe asks for it.
-    pub(super) fn whiten(&mut self) {
-        let Some(settings) = self.config.recipe.whiten else { return };
-        let (network, buffers) = self.engine.store();
+    pub(super) fn whiten(&mut self) -> Result<(), EngineError> {
+        let Some(settings) = self.config.recipe.whiten else { return Ok(()) };
+        let (network, buffers) = self.engine.store()?;
         let (mut network, buffers) = (network.clone(), buffers.clone());
         let normalisation = &self.config.data.normalisation;
-        let Some(images) = self.loader.images() else { return };
+        let Some(images) = self.loader.images() else { return Ok(()) };
         whiten(&mut network, images, normalisation, settings);
         self.engine.load(network, buffers);
+        Ok(())
     }
 
     /// Loads network and optimiser from a checkpoint of the run. Returns the run's state, and the
-    /// instruction set that it was trained with.
+    /// instruction set or GPU that it was trained with.
     pub(super) fn restore(
         &mut self,
+        run: &RunFolder,
         file: &Path,
-    ) -> Result<(State, Option<String>), CheckpointError> {
-        let mut network = self.engine.store().0.clone();
-        let Restored { buffers, average, state, isa } =
-            checkpoint::load(file, self.config, &mut network)?;
+    ) -> Result<(State, Option<String>), TrainError> {
+        let mut network = self.engine.store()?.0.clone();
+        let Restored { buffers, average, state, device } =
+            checkpoint::load(file, self.config, &mut network)
+                .map_err(TrainError::resume(run, file))?;
         self.engine.load(network, buffers);
         if let Some(average) = average {
             self.engine.load_average(average);
         }
-        Ok((state, isa))
+        Ok((state, device))
     }
 
     /// The most images of a micro-batch.
@@ -171,7 +187,7 @@ impl<'a> Trainer<'a> {
 
     /// Forward, loss, backward and update: the step, which counts from 0, at these learning rates, by this
     /// process's shards of the batch. A batch without images, whose photos cannot be used, updates nothing. `stop`
-    /// is this process's stop flag.
+    /// is this process's stop flag. [`Trainer::stepped`] has the result.
     ///
     /// # Errors
     /// If there is no memory for a step of its images' size, or processes cannot go on together.
@@ -181,30 +197,52 @@ impl<'a> Trainer<'a> {
         step: u64,
         rates: Rates,
         stop: usize,
-    ) -> Result<Stepped, TrainError> {
-        let [batch] = shards else { return self.step_in_shards(shards, step, rates, stop) };
-        if self.shards != Shards::default() {
-            return self.step_in_shards(shards, step, rates, stop);
-        }
-        let (images, waited) = (batch.labels.len(), Duration::ZERO);
-        if images == 0 {
-            let result = StepResult { loss: 0.0, correct: 0 };
-            return Ok(Stepped { result, images, stop, waited });
-        }
-        let (result, _) = self.backward(batch, None, step, &mut ())?;
-        self.update(rates);
-        Ok(Stepped { result, images, stop, waited })
+    ) -> Result<(), TrainError> {
+        let begun = match shards {
+            [batch] if self.shards == Shards::default() => {
+                let (images, waited) = (batch.labels.len(), Duration::ZERO);
+                let mut result = Some(StepResult { loss: 0.0, correct: 0 });
+                if images > 0 {
+                    (result, _) = self.begin(batch, None, step, &mut ())?;
+                    self.update(rates)?;
+                }
+                Begun { result, images, stop, waited }
+            }
+            shards => self.step_in_shards(shards, step, rates, stop)?,
+        };
+        self.begun.push_back(begun);
+        Ok(())
     }
 
-    /// Forward, loss and backward of a batch, or of a part of one with `planned` images. Returns also what its
-    /// loss is divided by, if it is whole: its images, or the weights of their classes.
-    pub(super) fn backward(
+    /// The oldest step whose result was not taken yet, if it is there: on a GPU only if several others were
+    /// begun after it, or if `all` are asked for.
+    ///
+    /// # Errors
+    /// If the GPU was lost.
+    pub(super) fn stepped(&mut self, all: bool) -> Result<Option<Stepped>, TrainError> {
+        let is_due = |oldest: &Begun| all || self.begun.len() > LATE || oldest.result.is_some();
+        if !self.begun.front().is_some_and(is_due) {
+            return Ok(None);
+        }
+        let oldest = self.begun.pop_front();
+        let Some(Begun { result, images, stop, waited }) = oldest else { return Ok(None) };
+        let result = match result {
+            Some(result) => result,
+            None => self.engine.result()?,
+        };
+        Ok(Some(Stepped { result, images, stop, waited }))
+    }
+
+    /// Forward, loss and backward of a batch, or of a part of one with `planned` images. The result of a GPU
+    /// comes later. Returns also what its loss is divided by, if it is whole: its images, or the weights of their
+    /// classes.
+    pub(super) fn begin(
         &mut self,
         batch: &Batch,
         planned: Option<usize>,
         step: u64,
         hooks: &mut dyn Hooks,
-    ) -> Result<(StepResult, f64), PlanError> {
+    ) -> Result<(Option<StepResult>, f64), EngineError> {
         let TrainConfig { recipe, data, seed, .. } = self.config;
         let size = match self.has_features {
             true => [data.image_size; 2],
@@ -227,29 +265,30 @@ impl<'a> Trainer<'a> {
         };
         let whole = MicroBatch::whole(input, targets);
         let part = |batch_size| MicroBatch { batch_size, batch_weight: None, ..whole };
-        let result = self.engine.backward(planned.map_or(whole, part), hooks);
+        let result = self.engine.begin(planned.map_or(whole, part), hooks)?;
         Ok((result, targets.total_weight()))
     }
 
     /// Updates the parameters by the gradients of a whole batch.
-    pub(super) fn update(&mut self, rates: Rates) {
+    pub(super) fn update(&mut self, rates: Rates) -> Result<(), EngineError> {
         if let Some(max_norm) = self.config.recipe.clip_grad {
-            self.engine.clip_grad_norm(max_norm);
+            self.engine.clip_grad_norm(max_norm)?;
         }
-        self.engine.apply(rates);
+        self.engine.apply(rates)
     }
 
     /// Moves the recipe's average after a step, which counts from 0.
-    pub(super) fn update_average(&mut self, step: u64) {
-        let Some(average) = self.config.recipe.average else { return };
+    pub(super) fn update_average(&mut self, step: u64) -> Result<(), EngineError> {
+        let Some(average) = self.config.recipe.average else { return Ok(()) };
         let (done, steps) = (step + 1, self.config.length_at(step));
         if let Some(decay) = average.decay_after(done, steps) {
-            self.engine.update_average(decay);
+            self.engine.update_average(decay)?;
         }
         if done == steps && !average.is_ema() {
             // At the end the network is the average.
-            self.engine.update_average(1.0);
+            self.engine.update_average(1.0)?;
         }
+        Ok(())
     }
 
     /// Messages about photos since the last call.
@@ -257,26 +296,30 @@ impl<'a> Trainer<'a> {
         self.loader.take_notes()
     }
 
-    /// Whether all weights are finite.
-    pub(super) fn is_finite(&self) -> bool {
-        self.engine.store().0.values().iter().all(|value| value.is_finite())
+    /// What a checkpoint has beside the state of the run.
+    pub(super) fn stored(&self) -> Result<Stored<'_>, EngineError> {
+        let (network, buffers) = self.engine.store()?;
+        Ok(Stored { network, buffers, average: self.engine.average()? })
     }
 
-    /// Writes a checkpoint.
-    pub(super) fn save(&self, path: &Path, state: &State) -> io::Result<()> {
-        let isa = self.cpu.isa().name();
-        checkpoint::save(path, self.config, &self.engine, state, isa)
+    /// What computes: the name of the GPU, or of the instruction set.
+    pub(super) fn device_name(&self) -> String {
+        let isa = || self.device.cpu().isa().name().to_owned();
+        self.device.gpu_name().unwrap_or_else(isa)
     }
 
     /// The model that a PyTorch file is written from: of an average and the weights that go on
     /// training, a checkpoint with optimizer has the latter.
-    pub(super) fn torch_model(&self, state: &State, format: SaveFormat) -> Model {
-        let isa = self.cpu.isa().name();
-        let (mut network, buffers) = self.engine.store();
+    pub(super) fn torch_model(
+        &self,
+        state: &State,
+        format: SaveFormat,
+    ) -> Result<Model, EngineError> {
+        let (mut network, buffers) = self.engine.store()?;
         if format != SaveFormat::Checkpoint {
-            network = self.engine.evaluated();
+            network = self.engine.evaluated()?;
         }
-        checkpoint::torch_model(self.config, network, buffers, state, isa)
+        Ok(checkpoint::torch_model(self.config, network, buffers, state, &self.device_name()))
     }
 
     /// Messages about the initial weights.
@@ -285,16 +328,16 @@ impl<'a> Trainer<'a> {
     }
 
     /// A description of the run.
-    pub(super) fn started(&self, folder: &Path, state: &State) -> Started {
+    pub(super) fn started(&self, folder: &Path, state: &State) -> Result<Started, EngineError> {
         let config = self.config;
         let train_images = self.loader.len();
         let images = |set: &Option<ImageSet>| set.as_ref().map_or(0, ImageSet::len);
-        Started {
+        Ok(Started {
             folder: folder.to_owned(),
             arch: config.arch.to_string(),
             data: config.data.name.clone(),
             recipe: config.recipe.name.clone(),
-            parameters: self.engine.store().0.values().len(),
+            parameters: self.engine.store()?.0.values().len(),
             train_images,
             test_images: images(&self.test),
             validation_images: images(&self.validation),
@@ -304,9 +347,19 @@ impl<'a> Trainer<'a> {
             epochs: config.epochs(),
             step: state.progress.step,
             history: state.history.clone(),
-            machine: Machine::new(self.cpu, config.recipe.dtype, self.group.size()),
-        }
+            machine: Machine::new(&self.device, config.recipe.dtype, self.group.size()),
+        })
     }
+}
+
+/// The setting of a run that only the processor has, if there is one: such a run does not train on a GPU.
+pub fn needs_cpu(config: &TrainConfig, processes: usize) -> Option<&'static str> {
+    let settings = [
+        ("the optimiser Muon (recipe.muon)", config.recipe.muon.is_some()),
+        ("a batch in several shards (--shards)", config.recipe.parallel.shards > 1),
+        ("a run of several processes", processes > 1),
+    ];
+    settings.into_iter().find_map(|(setting, is_there)| is_there.then_some(setting))
 }
 
 /// The loader of a run.

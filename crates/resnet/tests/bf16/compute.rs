@@ -144,9 +144,9 @@ fn trained(
     let batches = values.chunks_exact(BATCH * image).zip(labels.chunks_exact(BATCH));
     for (step, (values, labels)) in batches.cycle().take(steps).enumerate() {
         let targets = Targets::labels(labels, 0.0);
-        engine.backward(MicroBatch::whole(Input::Nchw(values), targets), &mut ());
+        engine.backward(MicroBatch::whole(Input::Nchw(values), targets), &mut ())?;
         engine.gradients_mut().iter_mut().zip(&learns).for_each(|(g, learns)| *g *= learns);
-        engine.apply(RATE * (1.0 - step as f32 / steps as f32));
+        engine.apply(RATE * (1.0 - step as f32 / steps as f32))?;
     }
-    Ok(engine.store().0.state_dict())
+    Ok(engine.store()?.0.state_dict())
 }

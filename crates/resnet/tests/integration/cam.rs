@@ -41,7 +41,7 @@ fn the_mean_of_a_map_plus_the_bias_is_the_logit() {
         let images = noise(3 * 3 * side * side);
         for (dtype, tolerance) in [(Dtype::Fp32, 1e-5), (Dtype::Bf16, 2e-2)] {
             let mut maps = ActivationMaps::new(&net, dtype, 3, side, side, &cpu).unwrap();
-            let logits = maps.forward(Input::Nchw(&images), 3).to_vec();
+            let logits = maps.forward(Input::Nchw(&images), 3).unwrap().to_vec();
             let largest = logits.iter().fold(0f32, |max, x| max.max(x.abs()));
             for (i, logit) in logits.iter().enumerate() {
                 let map = maps.map(i / 7, i % 7);
@@ -66,7 +66,7 @@ fn features_times_the_head_are_the_logits() {
         let mut maps =
             ActivationMaps::micro_batched(32, &net, Dtype::Fp32, 32, side, side, &cpu).unwrap();
         assert_eq!(maps.batch(), 32);
-        let logits = maps.forward(Input::Nchw(&images), 3).to_vec();
+        let logits = maps.forward(Input::Nchw(&images), 3).unwrap().to_vec();
         let largest = logits.iter().fold(1f32, |max, x| max.max(x.abs()));
         let features: Vec<_> = (0..3).map(|image| maps.features(image)).collect();
         for (i, &logit) in logits.iter().enumerate() {
@@ -78,7 +78,7 @@ fn features_times_the_head_are_the_logits() {
         }
         // Alone, an image has the same bits.
         let last = &images[2 * 3 * side * side..];
-        assert_eq!(maps.forward(Input::Nchw(last), 1), &logits[14..]);
+        assert_eq!(maps.forward(Input::Nchw(last), 1).unwrap(), &logits[14..]);
         assert_eq!(maps.features(0), features[2]);
     }
 }

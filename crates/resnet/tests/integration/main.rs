@@ -8,6 +8,8 @@ mod cam;
 mod common;
 mod files;
 mod golden;
+#[cfg(feature = "gpu")]
+mod gpu;
 mod gradients;
 mod length;
 mod mean_image;

@@ -132,16 +132,16 @@ fn train(case: &Case, golden: &NamedTensors, cpu: &Cpu) -> (Vec<f64>, Network) {
         let targets =
             Targets::labels(&labels, case.smoothing).with_class_weights(case.class_weights);
         let images = Input::Nchw(input.as_f32().unwrap());
-        losses.push(engine.backward(MicroBatch::whole(images, targets), &mut ()).loss);
+        losses.push(engine.backward(MicroBatch::whole(images, targets), &mut ()).unwrap().loss);
         if let Some(norm) = case.clip {
-            engine.clip_grad_norm(norm);
+            engine.clip_grad_norm(norm).unwrap();
         }
-        engine.apply(case.lr);
+        engine.apply(case.lr).unwrap();
         if case.average.is_some() {
-            engine.update_average(0.75);
+            engine.update_average(0.75).unwrap();
         }
     }
-    (losses, engine.evaluated().clone())
+    (losses, engine.evaluated().unwrap().clone())
 }
 
 /// The largest difference of two tensors' values; integers must be equal.

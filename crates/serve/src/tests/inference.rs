@@ -15,7 +15,7 @@ fn images() -> (Vec<f32>, Vec<f32>) {
     let len = 3 * predictor.preparation().image_len();
     let values: Vec<f32> = (0..len).map(|i| ((i * i) % 97) as f32 / 24.0 - 2.0).collect();
     let mut plan = predictor.plan(Computes::Logits, 3).unwrap();
-    let logits = plan.predict(Input::Nchw(&values), 3).all_logits().to_vec();
+    let logits = plan.predict(Input::Nchw(&values), 3).unwrap().all_logits().to_vec();
     (values, logits)
 }
 

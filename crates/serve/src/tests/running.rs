@@ -176,7 +176,7 @@ pub(super) fn photos(computes: Computes) -> (Vec<Vec<u8>>, Predictions) {
     let pixels = photo::prepare(&paths, predictor.preparation(), 2);
     let pixels: Vec<u8> = pixels.into_iter().flat_map(Result::unwrap).collect();
     let mut plan = predictor.plan(computes, PHOTOS.len()).unwrap();
-    let predictions = plan.predict(predictor.input(&pixels), PHOTOS.len());
+    let predictions = plan.predict(predictor.input(&pixels), PHOTOS.len()).unwrap();
     (paths.iter().map(|path| fs::read(path).unwrap()).collect(), predictions)
 }
 

@@ -10,6 +10,7 @@ use std::{
 };
 
 use resnet::data::photo::PhotoDecoder;
+use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::{
@@ -17,6 +18,7 @@ use super::{
     image::{Answer, Failed, Image, Photo, Ready, Ticket},
 };
 use crate::{
+    log::Log,
     metrics::Metrics,
     served::{Computed, Kind, Prepared, Served, Threads},
     settings::Settings,
@@ -37,6 +39,7 @@ struct Shared {
     decoder: PhotoDecoder,
     delay: Duration,
     metrics: Arc<Metrics>,
+    log: Log,
 }
 
 struct Work {
@@ -48,7 +51,7 @@ struct Work {
 
 impl Workers {
     /// Starts the threads.
-    pub(crate) fn new(settings: &Settings, metrics: Arc<Metrics>) -> io::Result<Workers> {
+    pub(crate) fn new(settings: &Settings, metrics: Arc<Metrics>, log: Log) -> io::Result<Workers> {
         let threads = settings.threads.max(1);
         let groups = Groups::new(threads);
         let work = Work { undecoded: VecDeque::new(), groups, ends: false };
@@ -59,6 +62,7 @@ impl Workers {
             decoder: PhotoDecoder::new(settings.limits.pixels),
             delay: settings.max_delay,
             metrics,
+            log,
         });
         let mut workers = Workers { shared, threads: Vec::new() };
         for _ in 0..threads {
@@ -217,9 +221,16 @@ impl Shared {
         let time = started.elapsed();
         self.metrics.stage("compute", time);
         self.metrics.batch(&model.name, images, time);
-        let Ok(computed) = computed else {
-            batch.into_iter().for_each(|image| image.ticket.finish(Err(Failed::Internal)));
-            return;
+        let computed = match computed {
+            Ok(Ok(computed)) => computed,
+            failed => {
+                if let Ok(Err(error)) = failed {
+                    let error = error.to_string();
+                    self.log.write("failed", json!({ "model": model.name, "error": error }));
+                }
+                batch.into_iter().for_each(|image| image.ticket.finish(Err(Failed::Internal)));
+                return;
+            }
         };
         for (Ready { mut ticket, region, .. }, Computed { logits, map }) in
             batch.into_iter().zip(computed)

@@ -83,7 +83,10 @@ impl Dashboard {
         inner.changed = true;
         if matches!(
             event,
-            Event::Started(_) | Event::Note(_) | Event::IsaChanged { .. } | Event::EpochEnd { .. }
+            Event::Started(_)
+                | Event::Note(_)
+                | Event::DeviceChanged { .. }
+                | Event::EpochEnd { .. }
         ) {
             inner.replay.push(event.clone());
         }

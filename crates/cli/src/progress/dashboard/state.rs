@@ -69,7 +69,7 @@ impl State {
         self.estimate.update(event);
         match event {
             Event::Started(run) => self.begin(run),
-            Event::Note(_) | Event::IsaChanged { .. } => {
+            Event::Note(_) | Event::DeviceChanged { .. } => {
                 self.notes.extend(event.log_line());
                 while self.notes.len() > NOTES {
                     self.notes.pop_front();

@@ -31,6 +31,7 @@ fn started(history: Vec<EpochMetrics>) -> Event {
         history,
         machine: Machine {
             cpu: None,
+            gpu: None,
             isa: "avx512-bf16".into(),
             threads: 16,
             processes: 1,

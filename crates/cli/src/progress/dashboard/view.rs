@@ -67,13 +67,13 @@ fn too_small(frame: &mut Frame, area: Rect) {
 /// Network, data, recipe, device and folder.
 fn title(run: &Started) -> Vec<Line<'static>> {
     let Started { arch, data, recipe, epochs, batch_size, machine, .. } = run;
-    let Machine { isa, threads, dtype, .. } = machine;
+    let Machine { threads, dtype, .. } = machine;
     let what = format!("{arch} on {}", brief(data));
     let how = format!(", recipe {}, {epochs} epochs, batches of {batch_size}", brief(recipe));
     let folder = run.folder.shown();
     vec![
         Line::from(vec![what.bold(), how.into()]),
-        Line::from(format!("{dtype} on {isa}, {threads} threads, in {folder}")),
+        Line::from(format!("{dtype} on {}, {threads} threads, in {folder}", machine.device())),
     ]
 }
 

@@ -4,7 +4,6 @@ use std::path::Path;
 
 use anyhow::Context;
 use resnet::{
-    Cpu,
     config::TrainConfig,
     data::{DataSource, ImageSet, Images, Parts},
     evaluate::{self, EvaluateOptions},
@@ -19,6 +18,7 @@ use crate::{
     args::{CachePlace, DataDir, Global, PartArg, PhotoReadingArgs, SuspectsArgs},
     data::{self, Limits},
     delayed_progress::DelayedProgress,
+    device::Work,
     error::Usage,
     interrupt::Interrupt,
     model, photo_folder,
@@ -60,10 +60,9 @@ pub(crate) fn run(args: &SuspectsArgs, global: &Global) -> anyhow::Result<()> {
         let part = args.part.map_or("", PartArg::name);
         return Err(Usage(format!("{} has no {part} images", folder.shown())).into());
     }
-    let cpu = global.cpu()?;
     let mut records = Vec::new();
     for part in parts {
-        let (predictions, images) = predict(&model, &part, &config, &cpu, global)?;
+        let (predictions, images) = predict(&model, &part, &config, global)?;
         let suspects = predictions.suspects(images.labels());
         note(part.part, images.len(), suspects.len(), global);
         let record = |suspect| record(&part, &images, classes, args.output.json, suspect);
@@ -132,7 +131,6 @@ fn predict(
     model: &Model,
     part: &Part,
     config: &TrainConfig,
-    cpu: &Cpu,
     global: &Global,
 ) -> anyhow::Result<(Predictions, ImageSet)> {
     let normalisation = &config.data.normalisation;
@@ -140,6 +138,8 @@ fn predict(
     let progress = DelayedProgress::new(&activity, part.images.len(), global.quiet);
     let (mut logits, mut done) = (Vec::new(), 0);
     let options = EvaluateOptions::default();
+    let size = [config.data.image_size; 2];
+    let device = global.device(Work::evaluation(model.network.graph(), options.dtype, size))?;
     let mut add = |images: usize, batch: &[f32]| {
         logits.extend_from_slice(batch);
         done += images;
@@ -149,13 +149,21 @@ fn predict(
     let images = match &part.images {
         ImageSet::Memory(images) => {
             let mut listen = |_, batch: &[f32]| add(batch.len() / classes, batch);
-            evaluate::evaluate(model, &options, images, normalisation, cpu, &mut listen)?;
+            evaluate::evaluate(model, &options, images, normalisation, &device, &mut listen)?;
             part.images.clone()
         }
         ImageSet::Photos(photos) => {
             let mut listen = |labels: &[u32], batch: &[f32]| add(labels.len(), batch);
             let (dtype, tta) = (options.dtype, options.tta);
-            evaluate::evaluate_photos(model, dtype, tta, photos, normalisation, cpu, &mut listen)?;
+            evaluate::evaluate_photos(
+                model,
+                dtype,
+                tta,
+                photos,
+                normalisation,
+                &device,
+                &mut listen,
+            )?;
             ImageSet::Photos(photos.usable())
         }
     };

@@ -21,10 +21,10 @@ use crate::{
 /// each is measured.
 pub(super) fn decide(
     setup: &Setup<'_>,
-    cpu: &Cpu,
     global: &Global,
     interrupt: &Interrupt,
 ) -> anyhow::Result<Decided> {
+    let cpu = &global.cpu()?;
     let args = |net| setup.train_args(PlannedRun { net, seed: 0 }, None);
     let data = load(&args(setup.nets[0]), setup.nets[0], global, interrupt)?;
     let mut configs: Vec<TrainConfig> = Vec::new();
@@ -54,7 +54,8 @@ pub(super) fn decide(
         ));
         let mut speeds: Vec<(Speed, u64)> = Vec::new();
         for config in &configs {
-            speeds.push((train::measure(config, &data, cpu)?, config.steps_per_epoch()));
+            let device = global.training_device(config, 1)?;
+            speeds.push((train::measure(config, &data, &device)?, config.steps_per_epoch()));
             interrupt.check()?;
         }
         let seeds = setup.args.seeds as u64;

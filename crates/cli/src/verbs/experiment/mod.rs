@@ -37,10 +37,9 @@ pub(crate) fn run(args: &ExperimentArgs, global: &Global) -> anyhow::Result<Exit
     let setup = Setup::new(args)?;
     let asked = setup.experiment()?;
     let mut experiment = asked.clone().in_folder(&setup.folder)?;
-    let cpu = global.cpu()?;
     let interrupt = Interrupt::catch().context("cannot catch Ctrl-C")?;
     if experiment.decided.is_none() {
-        experiment.decided = Some(decide::decide(&setup, &cpu, global, &interrupt)?);
+        experiment.decided = Some(decide::decide(&setup, global, &interrupt)?);
     }
     let _lock = lock_folder(&setup.folder)?;
     // Another process may have begun it meanwhile.
@@ -50,7 +49,7 @@ pub(crate) fn run(args: &ExperimentArgs, global: &Global) -> anyhow::Result<Exit
     }
     experiment.write(&setup.folder)?;
     let decided = &experiment.decided.context("it was decided above")?;
-    let training = Training { setup: &setup, decided, cpu: &cpu, global, interrupt: &interrupt };
+    let training = Training { setup: &setup, decided, global, interrupt: &interrupt };
     let output = Output { setup: &setup, decided };
     let stopped = training.run(&mut || {
         let runs = training.histories()?;
@@ -67,9 +66,7 @@ pub(crate) fn run(args: &ExperimentArgs, global: &Global) -> anyhow::Result<Exit
     let results = Results::new(kind, &setup.nets, &runs);
     output.write(&runs, &results)?;
     let responses = match kind {
-        Kind::Responses => {
-            Some(responses::of_runs(&setup, &runs, decided, &cpu, global, &interrupt)?)
-        }
+        Kind::Responses => Some(responses::of_runs(&setup, &runs, decided, global, &interrupt)?),
         _ => None,
     };
     output.print(&results, responses.as_deref())?;

@@ -55,7 +55,6 @@ pub(super) fn run(args: &ExperimentArgs, global: &Global) -> anyhow::Result<()> 
             return Err(Usage(message).into());
         }
     }
-    let cpu = global.cpu()?;
     let interrupt = Interrupt::catch().context("cannot catch Ctrl-C")?;
     let mut named = Vec::new();
     for path in &args.models {
@@ -83,15 +82,7 @@ pub(super) fn run(args: &ExperimentArgs, global: &Global) -> anyhow::Result<()> 
         let (images, normalisation) =
             images(&model, (&data, of_run.as_ref()), args, global, &interrupt)?;
         let (arch, network) = (model.arch.to_string(), &model.network);
-        found.push(responses::of_net(
-            &name,
-            &arch,
-            network,
-            &images,
-            &normalisation,
-            &cpu,
-            global,
-        )?);
+        found.push(responses::of_net(&name, &arch, network, &images, &normalisation, global)?);
     }
     make_distinct(&mut found, &named);
     let default = runs::folder(&format!("experiment-responses-{}", data.in_a_name()));

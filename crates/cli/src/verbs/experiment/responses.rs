@@ -3,7 +3,7 @@
 use std::{ops::ControlFlow, path::Path};
 
 use resnet::{
-    Cpu, Dtype, Network,
+    Dtype, Network,
     config::TrainConfig,
     data::{ImageSet, Normalisation},
     experiment::{Decided, RunHistory, responses},
@@ -16,6 +16,7 @@ use super::{figure, files, net_responses::NetResponses, setup::Setup};
 use crate::{
     args::{Global, PictureFormat},
     delayed_progress::DelayedProgress,
+    device::Work,
     interrupt::Interrupt,
     photo_folder, pictures,
     table::{
@@ -35,11 +36,10 @@ pub(super) fn of_runs(
     setup: &Setup<'_>,
     runs: &[RunHistory],
     decided: &Decided,
-    cpu: &Cpu,
     global: &Global,
     interrupt: &Interrupt,
 ) -> anyhow::Result<Vec<NetResponses>> {
-    let silent = Global { threads: global.threads, quiet: true };
+    let silent = Global { quiet: true, ..*global };
     let mut found = Vec::new();
     for history in runs.iter().filter(|run| run.run.seed == 0 && run.is_finished()) {
         interrupt.check()?;
@@ -55,7 +55,7 @@ pub(super) fn of_runs(
         let model = run::load_model(&folder, &Default::default())?;
         let normalisation = model.normalisation.unwrap_or(data.normalisation);
         let name = run.net.to_string();
-        found.push(of_net(&name, &name, &model.network, &images, &normalisation, cpu, global)?);
+        found.push(of_net(&name, &name, &model.network, &images, &normalisation, global)?);
     }
     let headline = format!("Responses of layers on {}", setup.data.in_a_name());
     write(&setup.folder, &found, &headline)?;
@@ -69,13 +69,15 @@ pub(super) fn of_net(
     network: &Network,
     images: &ImageSet,
     normalisation: &Normalisation,
-    cpu: &Cpu,
     global: &Global,
 ) -> anyhow::Result<NetResponses> {
     let activity = format!("responses of {}", brief(name));
     let progress = DelayedProgress::new(&activity, images.len(), global.quiet);
     let mut count = 0;
-    let layers = responses(network, images, normalisation, Dtype::Fp32, cpu, &mut |done| {
+    let [height, width, _] = images.size();
+    let work = Work::evaluation(network.graph(), Dtype::Fp32, [height, width]);
+    let device = global.device(work)?;
+    let layers = responses(network, images, normalisation, Dtype::Fp32, &device, &mut |done| {
         count = done;
         progress.set(done);
         ControlFlow::Continue(())

@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf};
 
 use anyhow::Context;
 use resnet::{
-    Arch, Cpu,
+    Arch,
     experiment::{Decided, ExperimentError, PlannedRun, RunHistory, runs},
     run::{CONFIG, LAST, PHOTOS},
     summary::Summary,
@@ -24,7 +24,6 @@ use crate::{
 pub(super) struct Training<'a> {
     pub(super) setup: &'a Setup<'a>,
     pub(super) decided: &'a Decided,
-    pub(super) cpu: &'a Cpu,
     pub(super) global: &'a Global,
     pub(super) interrupt: &'a Interrupt,
 }
@@ -77,7 +76,7 @@ impl Training<'_> {
             ));
         }
         // Notes about the data are the same for every run.
-        let silent = Global { threads: self.global.threads, quiet: true };
+        let silent = Global { quiet: true, ..*self.global };
         for (done, &index) in to_train.iter().enumerate() {
             let run = all[index];
             let later: f64 = to_train[done + 1..].iter().map(|&later| costs[later]).sum();
@@ -143,7 +142,7 @@ impl Training<'_> {
         position: Position,
         loading: &Global,
     ) -> anyhow::Result<Outcome> {
-        let Training { setup, cpu, global, interrupt, .. } = self;
+        let Training { setup, global, interrupt, .. } = self;
         let folder = setup.folder.join(run.folder());
         let config = folder.join(CONFIG);
         let has = |name: &str| folder.join(name).symlink_metadata().is_ok();
@@ -152,20 +151,22 @@ impl Training<'_> {
             fs::remove_file(&config)
                 .with_context(|| format!("cannot start {} again", folder.shown()))?;
         }
-        let (run_folder, data, note) = if has(CONFIG) {
+        let (run_folder, data, note, device) = if has(CONFIG) {
             let mut args = Cli::train();
             args.images.reading = setup.args.images.reading.clone();
             args.data_dir = setup.args.data_dir.clone();
-            resume(&args, &folder, loading, interrupt)?
+            let (folder, data, note) = resume(&args, &folder, loading, interrupt)?;
+            let device = global.training_device(folder.config(), 1)?;
+            (folder, data, note, device)
         } else {
             self.check_photos()?;
             let args = setup.train_args(run, Some(self.decided));
-            let (run_folder, data) = start(&args, cpu, loading, interrupt, &mut None)?;
-            (run_folder, data, None)
+            let (folder, data, device) = start(&args, loading, interrupt, &mut None)?;
+            (folder, data, None, device)
         };
         let session = Session {
             group: &Group::alone(),
-            cpu,
+            device: &device,
             global,
             interrupt,
             ui: setup.args.ui,

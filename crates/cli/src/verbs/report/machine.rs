@@ -18,7 +18,7 @@ pub(super) fn machine(segments: &[Segment]) -> Vec<(String, String)> {
     // A segment without steps does not describe the run.
     let trained = segments.iter().rev().find(|segment| segment.to_step > segment.from_step);
     let Some(last) = trained.or(segments.last()) else { return Vec::new() };
-    let Machine { cpu, isa, threads, processes, dtype, dtype_reason } = &last.machine;
+    let Machine { cpu, gpu, isa, threads, processes, dtype, dtype_reason } = &last.machine;
     let mut pairs = vec![
         ("Instruction set".to_owned(), isa.clone()),
         ("Threads".to_owned(), threads.to_string()),
@@ -26,6 +26,9 @@ pub(super) fn machine(segments: &[Segment]) -> Vec<(String, String)> {
     ];
     if *processes > 1 {
         pairs.insert(1, ("Processes".to_owned(), processes.to_string()));
+    }
+    if let Some(gpu) = gpu {
+        pairs.insert(0, ("GPU".to_owned(), gpu.clone()));
     }
     if let Some(cpu) = cpu {
         pairs.insert(0, ("Processor".to_owned(), cpu.clone()));
@@ -38,9 +41,9 @@ pub(super) fn machine(segments: &[Segment]) -> Vec<(String, String)> {
     pairs.push(("Trained".to_owned(), format!("in {} segments", segments.len())));
     pairs.extend(segments.iter().enumerate().skip(first).map(|(i, segment)| {
         let Segment { from_step, to_step, machine, .. } = segment;
-        let (workers, Machine { isa, dtype, .. }) = (machine.workers(), machine);
+        let (workers, device, dtype) = (machine.workers(), machine.device(), machine.dtype);
         let when = when(segment);
-        let what = format!("steps {from_step} to {to_step}, {when}; {isa}, {workers}, {dtype}");
+        let what = format!("steps {from_step} to {to_step}, {when}; {device}, {workers}, {dtype}");
         (format!("Segment {}", i + 1), what)
     }));
     pairs
@@ -83,6 +86,7 @@ mod tests {
             to_step,
             machine: Machine {
                 cpu: Some(format!("processor {from_step}")),
+                gpu: None,
                 isa: "avx2".into(),
                 threads: 8,
                 processes: 1,

@@ -8,7 +8,7 @@ use std::{path::Path, process::ExitCode, time::Instant};
 
 use anyhow::Context;
 use resnet::{
-    Cpu,
+    Device,
     data::Parts,
     run::{PHOTOS, RunFolder},
     train::{self, EpochMetrics, Event, Group, Log, Outcome, RunInfo, TensorBoard, TrainError},
@@ -46,7 +46,6 @@ const MOST_NAMES: u64 = 1 << 30;
 
 /// Trains as process 0, or alone.
 fn run_first(group: &Group, args: &TrainArgs, global: &Global) -> anyhow::Result<u8> {
-    let cpu = global.cpu()?;
     let interrupt = Interrupt::of_training(group.size()).context("cannot catch Ctrl-C")?;
     if let Some(note) = cores::binding_note().filter(|_| global.threads.is_none()) {
         global.note(note);
@@ -57,13 +56,15 @@ fn run_first(group: &Group, args: &TrainArgs, global: &Global) -> anyhow::Result
     }
     // Seconds of training that a --budget planned.
     let mut planned = None;
-    let (folder, data, note) = match &args.start.resume {
+    let (folder, data, note, device) = match &args.start.resume {
         Some(target) if !resume::is_standalone_checkpoint(target) => {
-            resume(args, target, global, &interrupt)?
+            let (folder, data, note) = resume(args, target, global, &interrupt)?;
+            let device = global.resumed_device(&folder, group.size())?;
+            (folder, data, note, device)
         }
         _ => {
-            let (folder, data) = start(args, &cpu, global, &interrupt, &mut planned)?;
-            (folder, data, None)
+            let (folder, data, device) = start(args, global, &interrupt, &mut planned)?;
+            (folder, data, None, device)
         }
     };
     if group.size() > 1 {
@@ -82,7 +83,7 @@ fn run_first(group: &Group, args: &TrainArgs, global: &Global) -> anyhow::Result
     let began = Instant::now();
     let session = Session {
         group,
-        cpu: &cpu,
+        device: &device,
         global,
         interrupt: &interrupt,
         ui: args.ui,
@@ -130,7 +131,7 @@ fn run_first(group: &Group, args: &TrainArgs, global: &Global) -> anyhow::Result
 pub(super) struct Session<'a> {
     /// The processes that share them; this one is the first.
     pub(super) group: &'a Group,
-    pub(super) cpu: &'a Cpu,
+    pub(super) device: &'a Device,
     pub(super) global: &'a Global,
     pub(super) interrupt: &'a Interrupt,
     /// How progress is shown.
@@ -152,7 +153,7 @@ impl Session<'_> {
         position: Option<Position>,
         listen: &mut dyn FnMut(&Event),
     ) -> anyhow::Result<Outcome> {
-        let Session { group, cpu, global, interrupt, tensorboard, .. } = self;
+        let Session { group, device, global, interrupt, tensorboard, .. } = *self;
         let mut log = Log::open(folder.path()).inspect_err(|_| folder.abandon())?;
         if let Some(note) = note {
             log.write(&Event::Note(note.clone()));
@@ -169,7 +170,7 @@ impl Session<'_> {
         let mut board = tensorboard.then(|| TensorBoard::new(folder));
         let mut progress = Progress::new(self.ui, self.json, position, global, interrupt);
         let stop = interrupt.signal();
-        let outcome = train::train_in_group(group, folder, data, cpu, stop, &mut |event| {
+        let outcome = train::train_in_group(group, folder, data, device, stop, &mut |event| {
             log.write(event);
             progress.show(event);
             let mut note = |text: String| {

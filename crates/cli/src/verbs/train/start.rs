@@ -6,7 +6,7 @@ use std::{
 };
 
 use resnet::{
-    Arch, Cpu,
+    Arch, Cpu, Device,
     config::TrainConfig,
     data::{self as sets, Flip, Parts},
     model_file::{Partial, PublishedWeights, Weights},
@@ -36,12 +36,11 @@ pub(in crate::verbs) struct NewRun {
 /// gets the arguments and the architecture before anything slow.
 pub(in crate::verbs) fn configure(
     args: &TrainArgs,
-    cpu: &Cpu,
     global: &Global,
     interrupt: &Interrupt,
     examine: impl FnOnce(&TrainArgs, Arch) -> anyhow::Result<()>,
 ) -> anyhow::Result<NewRun> {
-    let settings = Settings::new(args, global)?;
+    let (settings, cpu) = (Settings::new(args, global)?, &global.cpu()?);
     let args = &settings.args;
     let mut start = starting_point(args, &settings, global)?;
     examine(args, start.arch)?;
@@ -73,26 +72,26 @@ fn fit_photos(
 /// Starts a new run: loads its data, writes its configuration, creates its folder.
 pub(in crate::verbs) fn start(
     args: &TrainArgs,
-    cpu: &Cpu,
     global: &Global,
     interrupt: &Interrupt,
     planned_seconds: &mut Option<f64>,
-) -> anyhow::Result<(RunFolder, Parts)> {
+) -> anyhow::Result<(RunFolder, Parts, Device)> {
     let mut default = PathBuf::new();
     let examine = |args: &TrainArgs, arch| {
         default = runs::folder(&default_name(arch, args));
         Ok(RunFolder::examine(place(args, &default))?)
     };
-    let NewRun { settings, start, data, mut config } =
-        configure(args, cpu, global, interrupt, examine)?;
-    let args = &settings.args;
+    let NewRun { settings, start, data, mut config } = configure(args, global, interrupt, examine)?;
+    let (args, cpu) = (&settings.args, &global.cpu()?);
+    let device = global.training_device(&config, args.parallel.processes)?;
     if let Some(budget) = args.recipe.budget {
         global.status(format!(
             "measuring the training speed to fit {}",
             humantime::format_duration(budget)
         ));
         let mut fit = |config: &mut TrainConfig| -> anyhow::Result<f64> {
-            let (speed, an_epoch) = (train::measure(config, &data, cpu)?, config.steps_per_epoch());
+            let (speed, an_epoch) =
+                (train::measure(config, &data, &device)?, config.steps_per_epoch());
             config.total_steps = speed.steps_within(budget, an_epoch);
             config.earlier_lengths.clear();
             overrides::end_freeze(&args.recipe, config)?;
@@ -123,7 +122,7 @@ pub(in crate::verbs) fn start(
     if let Some(photos) = RunPhotos::of(&run, &data) {
         photos.save().inspect_err(|_| run.abandon())?;
     }
-    Ok((run, data))
+    Ok((run, data, device))
 }
 
 /// `--out`, or a new folder.

@@ -1,0 +1,58 @@
+//! Which device computes: `--device`. Nothing else decides it.
+
+mod arg;
+#[cfg(feature = "gpu")]
+mod gpus;
+mod speed;
+mod work;
+
+use resnet::{Cpu, Device};
+
+#[cfg(feature = "gpu")]
+pub(crate) use self::gpus::{Listed, list};
+pub(crate) use self::{
+    arg::DeviceArg,
+    speed::{RandomImages, TrainingSteps, WARM_UP, images_per_second, repeat},
+    work::Work,
+};
+
+/// The device of some work, which may have a setting that only the CPU has. `note` gets what a person would
+/// want to know.
+///
+/// # Errors
+/// If a GPU is asked for, and there is none, it cannot be used, or the CPU is needed.
+pub(crate) fn choose(
+    asked: DeviceArg,
+    cpu: &Cpu,
+    needs_cpu: Option<&str>,
+    work: Work<'_>,
+    note: &dyn Fn(&str),
+) -> anyhow::Result<Device> {
+    match asked {
+        DeviceArg::Cpu => Ok(cpu.into()),
+        #[cfg(feature = "gpu")]
+        asked => gpus::choose(asked, cpu, needs_cpu, work, note),
+        #[cfg(not(feature = "gpu"))]
+        asked => {
+            let _ = (needs_cpu, work, note);
+            check(asked).map(|()| cpu.into())
+        }
+    }
+}
+
+/// Checks a GPU that is asked for, before anything is done.
+///
+/// # Errors
+/// If there is none, or it cannot be used.
+pub(crate) fn check(asked: DeviceArg) -> anyhow::Result<()> {
+    match asked {
+        DeviceArg::Auto | DeviceArg::Cpu => Ok(()),
+        #[cfg(feature = "gpu")]
+        DeviceArg::Gpu(number) => gpus::open(number).map(drop),
+        #[cfg(not(feature = "gpu"))]
+        DeviceArg::Gpu(_) => anyhow::bail!(
+            "this `resnet` was built without GPUs: leave out --device, or build it with `cargo build --release \
+             --features gpu`"
+        ),
+    }
+}

@@ -1,0 +1,30 @@
+//! What a device is chosen for.
+
+use resnet::{Dtype, config::TrainConfig, graph::Graph};
+
+/// What a network is to do.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Work<'a> {
+    pub(crate) graph: &'a Graph,
+    pub(crate) dtype: Dtype,
+    /// Images of the largest batch.
+    pub(crate) batch: usize,
+    /// Rows and columns of an image.
+    pub(crate) size: [usize; 2],
+    /// Whether it trains.
+    pub(crate) trains: bool,
+}
+
+impl<'a> Work<'a> {
+    /// The evaluation of images.
+    pub(crate) fn evaluation(graph: &'a Graph, dtype: Dtype, size: [usize; 2]) -> Self {
+        Work { graph, dtype, batch: 128, size, trains: false }
+    }
+
+    /// The training of a run, whose network has this graph.
+    pub(crate) fn training(graph: &'a Graph, config: &TrainConfig) -> Self {
+        let TrainConfig { recipe, data, .. } = config;
+        let (dtype, size) = (recipe.dtype, [data.image_size; 2]);
+        Work { graph, dtype, batch: recipe.batch_size, size, trains: true }
+    }
+}
