@@ -2,7 +2,7 @@
 """Measures training on a GPU, ours and PyTorch's: images per second.
 
     python3 benchmarks/gpu.py --bin RESNET                      ours alone, on the first GPU
-    python3 benchmarks/gpu.py --bin RESNET --python PYTHON      beside PyTorch on CUDA, eager and compiled
+    python3 benchmarks/gpu.py --bin RESNET --python PYTHON      compared with PyTorch on CUDA, eager and compiled
     python3 benchmarks/gpu.py --bin RESNET --device gpu:0 --quick       one small case: a renderer in software
 
 RESNET was built with `--features gpu`. PYTHON has torch and torchvision. In each round every contestant is measured

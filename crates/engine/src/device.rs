@@ -10,7 +10,7 @@ use resnet_kernels::Cpu;
 pub enum Device {
     /// The processor.
     Cpu(Cpu),
-    /// A GPU, beside the processor, which still loads and augments.
+    /// A GPU, and the processor, which still loads and augments.
     #[cfg(feature = "gpu")]
     Gpu(resnet_gpu::Gpu, Cpu),
 }

@@ -150,7 +150,7 @@ fn taken(cpu: &Cpu, work: Work<'_>, note: &dyn Fn(&str)) -> Option<(usize, Gpu)>
     }
 }
 
-/// Opens a GPU. Which of its kernels are the fastest is measured once, and kept beside the data sets.
+/// Opens a GPU. Which of its kernels are the fastest is measured once, and kept with the data sets.
 fn tuned(number: usize) -> Result<Gpu, GpuError> {
     let gpu = Gpu::open(number)?;
     if let Ok(folder) = default_data_dir() {

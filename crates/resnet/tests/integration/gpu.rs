@@ -1,4 +1,4 @@
-//! Training, evaluation and heat maps on a GPU, beside the processor. Skipped where there is no device of Vulkan, Metal
+//! Training, evaluation and heat maps on a GPU, compared with the processor. Skipped where there is no device of Vulkan, Metal
 //! or DirectX 12; Mesa's renderer in software is one.
 
 use std::{path::Path, sync::atomic::Ordering::Relaxed};
