@@ -30,7 +30,7 @@ pub(crate) struct GpuPlan {
 struct Probe {
     node: NodeId,
     shape: Shape,
-    /// `[images][channels][height][width]`
+    /// `[images][height][width][channels]`
     values: Vec<f32>,
 }
 
@@ -102,9 +102,6 @@ impl GpuPlan {
     pub(crate) fn probed(&self, node: NodeId, image: usize) -> (Shape, Vec<f32>) {
         let probe = self.probes.iter().find(|probe| probe.node == node);
         let Probe { shape, values, .. } = probe.expect("the plan has a probe on the node");
-        let pixels = shape.height * shape.width;
-        let planes = &values[image * shape.len()..][..shape.len()];
-        let value = |at: usize| planes[at % shape.channels * pixels + at / shape.channels];
-        (*shape, (0..shape.len()).map(value).collect())
+        (*shape, values[image * shape.len()..][..shape.len()].to_vec())
     }
 }

@@ -155,7 +155,7 @@ impl GpuEvalPlan {
         Ok(features)
     }
 
-    /// The values of a probed node for the last images, `[images][channels][height][width]`.
+    /// The values of a probed node for the last images, `[images][height][width][channels]`.
     ///
     /// # Errors
     /// If the device was lost.
@@ -172,13 +172,9 @@ impl GpuEvalPlan {
         let place = start..start + images * pixels * stored;
         let view = self.memory.values.view(&place);
         let values = loaded(dtype, &self.gpu.read(&view)?);
-        let mut probed = Vec::with_capacity(images * pixels * shape.channels);
-        for image in values.chunks_exact(pixels * stored) {
-            for channel in 0..shape.channels {
-                probed.extend(image.iter().skip(channel).step_by(stored));
-            }
-        }
-        Ok(probed)
+        // Without the padding of channels.
+        let pixels = values.chunks_exact(stored).map(|pixel| &pixel[..shape.channels]);
+        Ok(pixels.flatten().copied().collect())
     }
 
     /// Runs `n` images, up to the head if `only_features`.
