@@ -188,11 +188,33 @@ fn fingerprint(path: &Path) -> io::Result<Fingerprint> {
     let mut files = Vec::new();
     for entry in fs::read_dir(path)? {
         let path = entry?.path();
-        let metadata = fs::metadata(&path)?;
+        // Neither a link to nothing nor what vanishes meanwhile is a file of the model.
+        let Ok(metadata) = fs::metadata(&path) else { continue };
         if metadata.is_file() {
             files.push((path, metadata.len(), metadata.modified()?));
         }
     }
     files.sort();
     Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_to_nothing_is_no_file_of_a_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("model.safetensors");
+        fs::write(&file, "first").unwrap();
+        std::os::unix::fs::symlink("gone", dir.path().join("link")).unwrap();
+        let found = fingerprint(dir.path()).unwrap();
+        assert_eq!(
+            found.iter().map(|(path, len, _)| (path, *len)).collect::<Vec<_>>(),
+            [(&file, 5)]
+        );
+        fs::write(&file, "second").unwrap();
+        assert_ne!(fingerprint(dir.path()).unwrap(), found);
+    }
 }

@@ -41,7 +41,12 @@ pub(crate) struct ServeArgs {
     pub(crate) token_file: Option<PathBuf>,
     /// Let pages of this origin, such as https://example.org, use the service from a browser; * for any.
     /// May be given several times
-    #[arg(long, value_name = "ORIGIN", help_heading = "Network")]
+    #[arg(
+        long,
+        value_name = "ORIGIN",
+        value_parser = values::origin,
+        help_heading = "Network"
+    )]
     pub(crate) cors: Vec<String>,
     /// Open the page in the browser
     #[arg(long, help_heading = "Network")]

@@ -1,6 +1,6 @@
 //! Parsers of option values: each checks the range, and its error names the valid values.
 
-use std::{path::PathBuf, str::FromStr, time::Duration};
+use std::{net::Ipv6Addr, path::PathBuf, str::FromStr, time::Duration};
 
 use clap::builder::{PathBufValueParser, TypedValueParser};
 use resnet::{data::photo, predictor};
@@ -120,6 +120,42 @@ pub(crate) fn few(text: &str) -> Result<usize, String> {
     number(text, "a whole number from 1 to 65536", |n| (1..=65_536).contains(n))
 }
 
+/// The origin of pages as a browser sends it (RFC 6454): in lower case, without the usual port. `*` is any.
+pub(crate) fn origin(text: &str) -> Result<String, String> {
+    let origin = if text == "*" { Some(text.to_owned()) } else { serialised(text) };
+    origin.ok_or_else(|| {
+        "expected an origin such as https://example.org or http://localhost:3000, without a path, or *".into()
+    })
+}
+
+fn serialised(origin: &str) -> Option<String> {
+    let origin = origin.strip_suffix('/').unwrap_or(origin).to_ascii_lowercase();
+    let (scheme, rest) = origin.split_once("://")?;
+    let (host, port) = match rest.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (rest, None),
+    };
+    let is_of = |text: &str, others: &str| {
+        let is_one = |c: char| c.is_ascii_alphanumeric() || others.contains(c);
+        !text.is_empty() && text.chars().all(is_one)
+    };
+    let host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        Some(address) => format!("[{}]", address.parse::<Ipv6Addr>().ok()?),
+        None => Some(host).filter(|host| is_of(host, ".-_"))?.to_owned(),
+    };
+    let port = match port {
+        Some(port) => Some(port.parse::<u16>().ok().filter(|_| is_of(port, ""))?),
+        None => None,
+    };
+    let usual = match scheme {
+        "http" => Some(80),
+        "https" => Some(443),
+        _ => None,
+    };
+    let port = port.filter(|_| port != usual).map(|port| format!(":{port}")).unwrap_or_default();
+    is_of(scheme, "+.-").then(|| format!("{scheme}://{host}{port}"))
+}
+
 /// A short time with its unit, or 0: `5ms`.
 pub(crate) fn delay(text: &str) -> Result<Duration, String> {
     let most = Duration::from_secs(10);
@@ -222,6 +258,41 @@ mod tests {
         assert_eq!((served_batch("32"), delay("0")), (Ok(32), Ok(Duration::ZERO)));
         assert!(served_batch("33").is_err() && few("0").is_err());
         assert!(delay("5").is_err() && delay("11s").is_err());
+    }
+
+    #[test]
+    fn origins_are_those_that_browsers_send() {
+        for (text, sent) in [
+            ("*", "*"),
+            ("https://example.org", "https://example.org"),
+            ("https://example.org/", "https://example.org"),
+            ("HTTPS://Example.ORG:443", "https://example.org"),
+            ("http://localhost:3000", "http://localhost:3000"),
+            ("http://[0:0::1]:8080", "http://[::1]:8080"),
+            ("http://[::1]", "http://[::1]"),
+            ("chrome-extension://abc", "chrome-extension://abc"),
+        ] {
+            assert_eq!(origin(text).as_deref(), Ok(sent), "{text}");
+        }
+        for text in [
+            "",
+            "example.org",
+            "https://",
+            "https://example.org/page",
+            "https://example.org//",
+            "https://*.example.org",
+            "https://a:b@example.org",
+            "https://example.org:",
+            "https://example.org:+80",
+            "https://example.org:70000",
+            "https://bücher.example",
+            "http://[::1",
+            "http://::1",
+            "://example.org",
+            "null",
+        ] {
+            assert!(origin(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -103,7 +103,7 @@ async fn run(
     let model = service.registry.get(name)?;
     let (parts, body) = service.read(request).await?;
     let (query, most) = (parts.uri.query(), service.settings.limits.images);
-    let photos = block_in_place(|| photos(&parts.headers, query, &body, most))?;
+    let photos = block_in_place(|| photos(&parts.headers, query, &body, most, &service.bodies))?;
     // What it holds of the memory of bodies is now held by the photos.
     drop(body);
     let (options, heat_map) = (photos.options, photos.options.heat_map == Some(true));

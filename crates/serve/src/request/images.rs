@@ -1,6 +1,6 @@
 //! The photos of a request, whatever form it has.
 
-use std::{borrow::Cow, num::NonZeroUsize};
+use std::{borrow::Cow, num::NonZeroUsize, sync::Arc};
 
 use axum::{
     body::Bytes,
@@ -12,9 +12,10 @@ use base64::{
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use tokio::sync::Semaphore;
 
 use super::{body::media_type, list::first, multipart, options::Options};
-use crate::problem::Problem;
+use crate::{held::Held, problem::Problem};
 
 /// Base64 with padding or without.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -47,23 +48,23 @@ struct Json<'a> {
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// Finds the photos of a body, at most `most`, and what is asked about them. Options in JSON go before those
-/// of the query.
+/// of the query. Photos that are not parts of the body take their share of `memory`, which has a permit for
+/// each KiB.
 pub(crate) fn photos(
     headers: &HeaderMap,
     query: Option<&str>,
     body: &Bytes,
     most: usize,
+    memory: &Arc<Semaphore>,
 ) -> Result<Photos, Problem> {
     let options = Options::of_query(query)?;
     let photos = match &*media_type(headers) {
-        "application/json" => of_json(body, options, most)?,
+        "application/json" => of_json(body, options, most, memory)?,
         "multipart/form-data" => {
             let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-            let files = multipart::parts(body, kind.unwrap_or_default(), most);
-            let files = files.ok_or_else(|| {
-                let detail = format!("the form is damaged, or has more than {most} parts");
-                Problem::invalid(detail)
-            })?;
+            let parts = multipart::parts(body, kind.unwrap_or_default(), most);
+            let (files, count) = parts.ok_or_else(|| Problem::invalid("the form is damaged"))?;
+            check_count(count, most)?;
             Photos { files, options }
         }
         // The format of an image is detected from its content. curl calls any body a form.
@@ -96,7 +97,12 @@ pub(crate) fn check_count(images: usize, most: usize) -> Result<(), Problem> {
     Err(Problem::too_large("too_many_images", detail))
 }
 
-fn of_json(body: &[u8], query: Options, most: usize) -> Result<Photos, Problem> {
+fn of_json(
+    body: &[u8],
+    query: Options,
+    most: usize,
+    memory: &Arc<Semaphore>,
+) -> Result<Photos, Problem> {
     let wrong = |error| {
         let detail = "expected {\"images\": [\"...\"]} with images in base64";
         Problem::invalid(format!("{detail}: {error}"))
@@ -111,10 +117,10 @@ fn of_json(body: &[u8], query: Options, most: usize) -> Result<Photos, Problem> 
     let texts = image.iter().chain(&images);
     let decode = |(index, Text(text)): (usize, &Text<'_>)| {
         let data = text.strip_prefix("data:").and_then(|url| url.split_once(";base64,"));
-        let decoded = BASE64.decode(data.map_or(&**text, |(_, data)| data));
-        decoded
-            .map(Bytes::from)
-            .map_err(|error| Problem::invalid(format!("image {index} is not base64: {error}")))
+        let decoded = BASE64
+            .decode(data.map_or(&**text, |(_, data)| data))
+            .map_err(|error| Problem::invalid(format!("image {index} is not base64: {error}")))?;
+        Held::of(decoded, memory).map(Held::freeze)
     };
     let files = texts.enumerate().map(decode).collect::<Result<Vec<_>, _>>()?;
     let options = Options { top_k: top_k.map(NonZeroUsize::get), probabilities, heat_map };
@@ -130,7 +136,20 @@ mod tests {
         if !kind.is_empty() {
             headers.insert(header::CONTENT_TYPE, kind.parse().unwrap());
         }
-        photos(&headers, Some("top_k=2&heat_map=1"), &Bytes::from(body), 2)
+        let memory = Arc::new(Semaphore::new(2));
+        photos(&headers, Some("top_k=2&heat_map=1"), &Bytes::from(body), 2, &memory)
+    }
+
+    #[test]
+    fn decoded_photos_take_memory_until_they_are_dropped() {
+        let (query, memory) = (Options::default(), Arc::new(Semaphore::new(4)));
+        let two = format!(r#"{{"images": ["{0}", "{0}"]}}"#, BASE64.encode([0; 1500]));
+        let held = of_json(two.as_bytes(), query, 2, &memory).unwrap();
+        assert_eq!(memory.available_permits(), 0);
+        let refused = of_json(br#"{"image": "YQ"}"#, query, 2, &memory).unwrap_err();
+        assert_eq!((refused.status.as_u16(), refused.code), (429, "bodies_full"));
+        drop(held);
+        assert_eq!(memory.available_permits(), 4);
     }
 
     #[test]
@@ -170,6 +189,11 @@ mod tests {
             ("application/json", r#"{"image": "YQ", "url": "x"}"#, 400),
             ("application/json", r#"{"images": ["YQ", "YQ", "YQ"]}"#, 413),
             ("multipart/form-data; boundary=x", "ab", 400),
+            (
+                "multipart/form-data; boundary=x",
+                "--x\r\n\r\na\r\n--x\r\n\r\na\r\n--x\r\n\r\na\r\n--x--",
+                413,
+            ),
             ("multipart/form-data", "--x--", 400),
         ] {
             assert_eq!(of(kind, body).unwrap_err().status, status, "{kind} {body}");
