@@ -354,6 +354,30 @@ fn a_cache_has_a_bound_and_old_files_make_room() {
     assert!(size() < bound + bound / 2);
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn removed_files_of_the_cache_are_closed() {
+    let folder = Folder::new();
+    let cache = folder.root.path().join("cache");
+    let bounded = || CacheOptions::Disk { folder: cache.clone(), bytes: 20_000 };
+    epoch(&folder.photos(1, bounded()), 1, 0);
+    for file in folder.files() {
+        let file = File::options().write(true).open(file).unwrap();
+        file.set_modified(SystemTime::now() - Duration::from_secs(7200)).unwrap();
+    }
+    let before = folder.files();
+    let photos = folder.photos(1, bounded());
+    assert_eq!(photos.batches(4).unwrap().count(), 6);
+    assert!(before.iter().all(|file| !file.exists()));
+    // The system adds a word to the name of an open file that is removed.
+    let open = fs::read_dir("/proc/self/fd").unwrap().flatten();
+    let open: Vec<PathBuf> = open.filter_map(|fd| fs::read_link(fd.path()).ok()).collect();
+    let of_cache = || open.iter().filter(|path| path.starts_with(&cache));
+    assert!(of_cache().count() > 0, "{open:?}");
+    assert!(of_cache().all(|path| path.exists()), "{open:?}");
+    drop(photos);
+}
+
 #[test]
 fn where_there_can_be_no_cache_there_is_none() {
     let folder = Folder::new();

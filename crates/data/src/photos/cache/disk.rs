@@ -48,7 +48,8 @@ struct Index {
 #[derive(Debug)]
 struct Segment {
     path: PathBuf,
-    file: Arc<Mutex<File>>,
+    /// None once it is removed: a file takes its space until it is closed.
+    file: Option<Arc<Mutex<File>>>,
     /// Whether an entry of it was read or written here.
     used: bool,
 }
@@ -94,7 +95,7 @@ impl Disk {
             let place = *index.places.get(key)?;
             let segment = &mut index.files[place.0];
             segment.used = true;
-            (place, segment.file.clone())
+            (place, segment.file.clone()?)
         };
         let photo = segment::read(&mut lock(&file), at, key);
         if photo.is_none() {
@@ -149,7 +150,7 @@ impl Disk {
             let mut index = lock(&self.index);
             index.files.push(Segment {
                 path: writer.path.clone(),
-                file: Arc::new(Mutex::new(file)),
+                file: Some(Arc::new(Mutex::new(file))),
                 used: true,
             });
             *state = State::Open(writer, index.files.len() - 1);
@@ -226,14 +227,15 @@ impl Index {
         for (key, at) in segment::entries(&mut file)? {
             self.places.insert(key, (number, at));
         }
-        let file = Arc::new(Mutex::new(file));
+        let file = Some(Arc::new(Mutex::new(file)));
         self.files.push(Segment { path: path.to_owned(), file, used: false });
         Ok(())
     }
 
-    /// Forgets the entries of a file.
+    /// Forgets the entries of a file, and closes it.
     fn remove(&mut self, number: usize) {
         self.places.retain(|_, place| place.0 != number);
+        self.files[number].file = None;
     }
 }
 
