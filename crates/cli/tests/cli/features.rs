@@ -170,3 +170,18 @@ fn similar_photos_are_sorted_by_the_cosine() {
     let nothing = s.run(&["similar", "demo", "nowhere", "photos/rgb.png"]);
     nothing.fails_behind_notes(1, &["no photo of nowhere could be read"]);
 }
+
+#[test]
+fn a_photo_with_a_long_name_has_a_heat_map_too() {
+    let s = Sandbox::new();
+    fs::create_dir(s.path("long")).unwrap();
+    let names = ["猫", "x"].map(|c| c.repeat(250 / c.len()) + ".png");
+    for name in &names {
+        fs::copy(Path::new(PHOTOS).join("rgb.png"), s.path("long").join(name)).unwrap();
+    }
+    let done = s.run(&["predict", "demo", "long", "--cam"]).success();
+    assert!(done.stderr.contains("wrote 2 heat maps"), "{done:#?}");
+    for start in ["猫".repeat(73), "x".repeat(220)] {
+        assert!(s.path("demo-cam").join(start + "-cam.png").is_file());
+    }
+}

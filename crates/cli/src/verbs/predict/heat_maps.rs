@@ -17,6 +17,9 @@ use crate::{
 
 /// The most classes that are listed in a picture.
 const CLASSES: usize = 5;
+/// Bytes of a photo's name in that of its picture: with `-cam`, a number and the suffix it fits into the 255 bytes
+/// that file systems allow.
+const STEM: usize = 220;
 
 /// Draws photos, one picture each.
 pub(super) struct HeatMaps<'a> {
@@ -78,7 +81,7 @@ impl HeatMaps<'_> {
     /// The stem of a new file: that of the photo, numbered if several photos have it.
     fn stem(&mut self, path: &Path) -> OsString {
         let stem = path.file_stem().filter(|_| path != Path::new("-"));
-        let mut name = stem.unwrap_or(OsStr::new("photo")).to_owned();
+        let mut name = cut(stem.unwrap_or(OsStr::new("photo")));
         name.push("-cam");
         let mut numbered = name.clone();
         let mut number = 1;
@@ -95,5 +98,30 @@ impl HeatMaps<'_> {
             let count = print::counted(self.taken.len() as u64, "heat map");
             global.status(format!("wrote {count} into {}", folder.shown()));
         }
+    }
+}
+
+/// A name, or its first characters, as many as fit into that of a picture.
+fn cut(name: &OsStr) -> OsString {
+    if name.len() <= STEM {
+        return name.to_owned();
+    }
+    let mut text = name.to_string_lossy().into_owned();
+    let end = (0..=STEM).rev().find(|&end| text.is_char_boundary(end));
+    text.truncate(end.unwrap_or(0));
+    text.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_cut_between_characters() {
+        let of = |text: &str| cut(OsStr::new(text)).into_string().unwrap();
+        assert_eq!(of(&"x".repeat(220)), "x".repeat(220));
+        assert_eq!(of(&"x".repeat(221)), "x".repeat(220));
+        assert_eq!(of(&"смех".repeat(30)), "смех".repeat(27) + "см");
+        assert_eq!(of(&"猫".repeat(85)), "猫".repeat(73));
     }
 }
