@@ -2,16 +2,21 @@
 
 use std::path::Path;
 
+use clap::ValueEnum;
 use resnet::{
     config::TrainConfig,
-    data::{self, Normalisation, transform::Mix},
+    data::{self, Augment, DataSource, Flip, Normalisation, Sampling, transform::Mix},
+    metrics::Metric,
     model_file::PublishedWeights,
     optim::OptimizerConfig,
-    recipe::{Length, Recipe},
+    recipe::{ClassWeights, Freeze, Length, Recipe},
 };
 use resnet_formats::{Shown, quoted};
 
-use crate::runs;
+use crate::{
+    args::{AugmentName, MetricName, SamplingName},
+    runs,
+};
 
 /// A shell command, and a note about it.
 #[derive(Debug, PartialEq)]
@@ -58,6 +63,9 @@ fn options(config: &TrainConfig) -> Option<Vec<String>> {
     let resized = known.as_ref().filter(|known| known.height != data.image_size);
     if let Some(known) = resized {
         plain = plain.for_image_size(known.height, data.image_size);
+    }
+    if data.name.parse::<DataSource>().is_ok_and(|source| !source.may_be_mirrored()) {
+        plain.augment.flip = Flip::Never;
     }
     if !config.earlier_lengths.is_empty() {
         return None;
@@ -107,6 +115,42 @@ fn options(config: &TrainConfig) -> Option<Vec<String>> {
     }
     for (name, alpha) in recipe.mix.into_iter().flat_map(mixes) {
         option(name, alpha.to_string());
+    }
+    // What there is no option for is found at the end, where the recipes are compared.
+    if let Some(epochs) = recipe.patience.filter(|_| plain.patience != recipe.patience) {
+        option("patience", epochs.to_string());
+    }
+    if plain.metric != recipe.metric {
+        option("metric", name_of(|&name: &MetricName| Metric::from(name) == recipe.metric)?);
+    }
+    if plain.sampling != recipe.sampling {
+        let is_it = |&name: &SamplingName| Sampling::from(name) == recipe.sampling;
+        option("sampling", name_of(is_it)?);
+    }
+    if plain.class_weights != recipe.class_weights {
+        let weights = match &recipe.class_weights {
+            None => "none",
+            Some(weights) if *weights == ClassWeights::BALANCED => "balanced",
+            Some(_) => return None,
+        };
+        option("class-weights", weights.to_owned());
+    }
+    if plain.layer_decay != recipe.layer_decay {
+        option("layer-decay", recipe.layer_decay.to_string());
+    }
+    if plain.freeze != recipe.freeze {
+        for (name, value) in freezes(config)? {
+            option(name, value);
+        }
+    }
+    let resize = data.photos.as_ref().map(|photos| photos.resize);
+    if let Some(resize) = resize.filter(|_| plain.transform != recipe.transform) {
+        let is_it = |name: &AugmentName| Some(name.transform(resize)) == recipe.transform;
+        option("augment", name_of(is_it)?);
+        plain.transform.clone_from(&recipe.transform);
+    } else if plain.augment != recipe.augment && recipe.augment == Augment::NONE {
+        option("augment", "none".to_owned());
+        plain.augment = Augment::NONE;
     }
     // The default depends on the machine.
     option("dtype", recipe.dtype.to_string());
@@ -171,6 +215,12 @@ fn options(config: &TrainConfig) -> Option<Vec<String>> {
         mix: recipe.mix,
         optimizer,
         clip_grad: recipe.clip_grad,
+        patience: recipe.patience.or(plain.patience),
+        metric: recipe.metric,
+        sampling: recipe.sampling,
+        class_weights: recipe.class_weights.clone(),
+        layer_decay: recipe.layer_decay,
+        freeze: recipe.freeze.clone(),
         ..plain
     };
     (expressed == Recipe { length: Length::Steps(0), ..recipe.clone() }).then_some(words)
@@ -181,12 +231,49 @@ fn mixes(mix: Mix) -> impl Iterator<Item = (&'static str, f64)> {
     [("mixup", mix.mixup), ("cutmix", mix.cutmix)].into_iter().filter(|&(_, alpha)| alpha > 0.0)
 }
 
+/// The value of an option by what it stands for.
+fn name_of<T: ValueEnum>(is_it: impl Fn(&T) -> bool) -> Option<String> {
+    let value = T::value_variants().iter().find(|value| is_it(value))?;
+    Some(value.to_possible_value()?.get_name().to_owned())
+}
+
+/// `--freeze` and `--freeze-epochs`; none if they cannot express the frozen layers.
+fn freezes(config: &TrainConfig) -> Option<Vec<(&'static str, String)>> {
+    let backbone = Freeze::backbone(&config.arch.graph(config.data.classes.len()));
+    let mut options = Vec::new();
+    let mut entries = &config.recipe.freeze[..];
+    if let [others @ .., last] = entries
+        && let Some(until) = last.until
+    {
+        let (total, an_epoch) = (config.total_steps, config.steps_per_epoch());
+        let epochs = (until * total as f64 / an_epoch as f64).round() as u64;
+        let until = Some((epochs * an_epoch) as f64 / total as f64);
+        if epochs == 0 || *last != (Freeze { until, ..backbone.clone() }) {
+            return None;
+        }
+        options.push(("freeze-epochs", epochs.to_string()));
+        entries = others;
+    }
+    match entries {
+        [] if options.is_empty() => options.push(("freeze-epochs", "0".to_owned())),
+        [] => {}
+        [whole] if *whole == backbone && options.is_empty() => {
+            options.push(("freeze", "backbone".to_owned()));
+        }
+        [some] if *some == Freeze::layers(some.layers.clone()) => {
+            options.push(("freeze", some.layers.join(",")));
+        }
+        _ => return None,
+    }
+    Some(options)
+}
+
 #[cfg(test)]
 mod tests {
     use resnet::{
         Cpu,
-        config::EarlierLength,
-        data::{Flip, LoadOptions, load},
+        config::{EarlierLength, PhotosConfig},
+        data::{LoadOptions, load},
         schedule::Schedule,
     };
 
@@ -247,6 +334,13 @@ mod tests {
             format!("{begin} --arch resnet8 --epochs 8 --image-size 40"),
             format!("{begin} --arch resnet8 --recipe finetune"),
             format!("{begin} --arch resnet8 --recipe finetune --epochs 3"),
+            format!(
+                "{begin} --arch resnet8 --patience 3 --metric f1 --sampling balanced --class-weights balanced"
+            ),
+            format!("{begin} --arch resnet8 --layer-decay 0.7 --freeze backbone --augment none"),
+            format!("{begin} --arch resnet8 --freeze conv1,layer1 --metric balanced"),
+            format!("{begin} --arch resnet8 --freeze bn1 --freeze-epochs 2 --epochs 7"),
+            format!("{begin} --arch resnet8 --recipe finetune --freeze-epochs 0 --layer-decay 1"),
         ] {
             let config = configured(&line);
             let Reproduction { command, note } = reproduce(&config);
@@ -280,9 +374,52 @@ mod tests {
             assert_eq!(command, "resnet train --config again.toml");
             assert!(note.unwrap().contains("again.toml"));
         }
+        for change in [
+            |c: &mut TrainConfig| c.recipe.class_weights = Some(ClassWeights::Given(vec![2.0; 10])),
+            |c: &mut TrainConfig| {
+                let until = Some(0.1234);
+                c.recipe.freeze = vec![Freeze { until, ..Freeze::backbone(&c.arch.graph(10)) }];
+            },
+            |c: &mut TrainConfig| {
+                let layers = Freeze::layers(vec!["conv1".into()]);
+                c.recipe.freeze = vec![Freeze { eval: false, ..layers }];
+            },
+        ] {
+            let mut other = config.clone();
+            change(&mut other);
+            assert!(reproduce(&other).command.contains("--config"), "{:?}", other.recipe);
+        }
         // A --budget may result in whole epochs.
         let mut whole = config.clone();
         whole.total_steps = 9 * whole.steps_per_epoch();
         assert!(reproduce(&whole).command.contains("--epochs 9"));
+    }
+
+    #[test]
+    fn digits_are_not_mirrored() {
+        let mut config = configured("resnet train synthetic --arch resnet8 --limit-train 300");
+        (config.data.name, config.data.image_size) = ("mnist".into(), 28);
+        assert!(!reproduce(&config).command.contains("resnet train mnist"));
+        config.recipe.augment.flip = Flip::Never;
+        assert!(reproduce(&config).command.contains("resnet train mnist"));
+    }
+
+    #[test]
+    fn augmentation_of_photos_has_a_name() {
+        let mut config = configured("resnet train synthetic --arch resnet8 --limit-train 300");
+        config.data.name = "/photos".into();
+        config.data.photos = Some(PhotosConfig { resize: 36, own_validation: false, labels: None });
+        let epochs = Some(config.total_steps as f64 / config.steps_per_epoch() as f64);
+        let recipe = Recipe::for_photos("fast", config.arch, epochs, [300, 10]).unwrap();
+        config.recipe = Recipe { batch_size: config.recipe.batch_size, ..recipe };
+        for (name, word) in [
+            (AugmentName::None, "none"),
+            (AugmentName::RandAugment, "rand-augment"),
+            (AugmentName::TrivialAugment, "trivial-augment"),
+        ] {
+            config.recipe.transform = Some(name.transform(36));
+            let command = reproduce(&config).command;
+            assert!(command.contains(&format!("--augment {word} ")), "{command}");
+        }
     }
 }
