@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use resnet::{
+    config::TrainConfig,
     model_file::{DEMO, LoadOptions, Model},
-    run::{CONFIG, load_model},
+    run::{BEST, CONFIG, LAST, load_model},
 };
 
 use crate::{
@@ -36,10 +37,15 @@ pub(crate) fn read_named(path: &Path, args: &NetworkArgs) -> anyhow::Result<Mode
     Ok(model)
 }
 
-/// The run folder that the checkpoint at a path belongs to.
+/// The run folder that the checkpoint at a path belongs to. Other programs write files called `config.toml` too:
+/// without a checkpoint of ours beside it, one must be the configuration of a run.
 pub(crate) fn run_of(model: &Path) -> Option<&Path> {
     let folder = model.parent().filter(|_| model != Path::new(DEMO))?;
-    folder.join(CONFIG).is_file().then_some(folder)
+    let config = folder.join(CONFIG);
+    let is_beside = |checkpoint: &str| folder.join(checkpoint).is_file();
+    let is_run = config.is_file()
+        && ([LAST, BEST].into_iter().any(is_beside) || TrainConfig::read(&config).is_ok());
+    is_run.then_some(folder)
 }
 
 #[cfg(test)]
@@ -51,10 +57,16 @@ mod tests {
     #[test]
     fn a_checkpoint_belongs_to_the_run_of_its_folder() {
         let dir = tempfile::tempdir().unwrap();
-        let model = dir.path().join("last.safetensors");
-        assert_eq!(run_of(&model), None);
-        fs::write(dir.path().join(CONFIG), "").unwrap();
-        assert_eq!(run_of(&model), Some(dir.path()));
+        let [last, net] = ["last.safetensors", "net.pt"].map(|name| dir.path().join(name));
+        fs::write(&last, "").unwrap();
+        assert_eq!(run_of(&last), None);
+        // What needs a damaged configuration says so.
+        fs::write(dir.path().join(CONFIG), "damaged").unwrap();
+        assert_eq!(run_of(&last), Some(dir.path()));
+        assert_eq!(run_of(&net), Some(dir.path()));
+        // That of another program.
+        fs::remove_file(&last).unwrap();
+        assert_eq!(run_of(&net), None);
         // The demo belongs to no run, whatever the working folder.
         assert_eq!(run_of(Path::new(DEMO)), None);
     }

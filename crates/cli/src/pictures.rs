@@ -168,6 +168,7 @@ mod tests {
     fn pictures_of_a_run_go_into_its_folder() {
         let dir = tempfile::tempdir().unwrap();
         let last = dir.path().join("last.safetensors");
+        fs::write(&last, "").unwrap();
         fs::write(dir.path().join("config.toml"), "").unwrap();
         for _ in 0..2 {
             let folder = make_folder(None, &last, "pictures").unwrap();

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use resnet::{
     data::{self as sets, DataSource, Parts},
-    run::{CONFIG, RunFolder},
+    run::RunFolder,
     train,
 };
 use resnet_formats::quoted_path;
@@ -14,12 +14,12 @@ use crate::{
     data::{self, Limits},
     error::Usage,
     interrupt::Interrupt,
-    photo_folder, runs,
+    model, photo_folder, runs,
 };
 
 /// Whether this is a checkpoint outside a run folder: it is resumed in a new run.
 pub(super) fn is_standalone_checkpoint(target: &Path) -> bool {
-    target.is_file() && !target.with_file_name(CONFIG).is_file()
+    target.is_file() && model::run_of(target).is_none()
 }
 
 /// Resumes a run: loads its configuration and its data. With `--epochs` it gets another length, and
