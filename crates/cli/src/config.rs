@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use resnet::{
-    Arch, Cpu, Dtype,
+    Arch, Cpu, Dtype, Network,
     config::{DataConfig, PhotosConfig, TrainConfig},
     data::{self, Augment, Flip, ImageSet, Normalisation, Parts},
     model_file::{DEMO, PublishedWeights},
@@ -399,10 +399,30 @@ pub(crate) fn absolute(path: impl AsRef<Path>) -> anyhow::Result<PathBuf> {
     Ok(path)
 }
 
-/// The normalisation of `--mean` and `--std`, if given.
+/// The normalisation of `--mean` and `--std` of colour images, if given.
 pub(crate) fn given_normalisation(args: NormalisationArgs) -> Option<Normalisation> {
     let (mean, std) = args.mean.zip(args.std)?;
     Some(Normalisation::new(mean.0.to_vec(), std.0.to_vec()))
+}
+
+/// The same for a network: one of grey images has the first number of each.
+pub(crate) fn given_normalisation_of(
+    args: NormalisationArgs,
+    network: &Network,
+) -> Result<Option<Normalisation>, Usage> {
+    let Some(Normalisation { mut mean, mut std, .. }) = given_normalisation(args) else {
+        return Ok(None);
+    };
+    let channels = network.graph().in_channels();
+    if !matches!(channels, 1 | 3) {
+        return Err(Usage(format!(
+            "--mean and --std are for grey and colour images, but the network takes {channels} channels: \
+             leave them out"
+        )));
+    }
+    mean.truncate(channels);
+    std.truncate(channels);
+    Ok(Some(Normalisation::new(mean, std)))
 }
 
 #[cfg(test)]

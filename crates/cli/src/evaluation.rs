@@ -107,7 +107,7 @@ fn in_memory(
     let data = data::load(source, &args.data_dir, limits, global, &interrupt)?;
     interrupt.release();
     let normalisation =
-        normalisation(&model, args, (&data.name, data.normalisation.clone()), global);
+        normalisation(&model, args, (&data.name, data.normalisation.clone()), global)?;
     let size = [data.test.height, data.test.width];
     let preparation = preparation(&model, resizing, (&data.name, size), &normalisation, global);
     let [height, width] = size;
@@ -153,7 +153,7 @@ fn on_photos(
     model.check_fit(name, classes.len(), model.network.graph().in_channels())?;
     photo_folder::limit(&mut list, args.limit_test, 0)?;
     let imagenet = ("ImageNet", Normalisation::imagenet());
-    let normalisation = normalisation(&model, args, imagenet, global);
+    let normalisation = normalisation(&model, args, imagenet, global)?;
     let preparation = model
         .preparation(&normalisation)
         .with_context(|| format!("{} takes neither grey nor colour images", model.path.shown()))?;
@@ -202,17 +202,17 @@ fn normalisation(
     args: &EvaluationArgs,
     (name, usual): (&str, Normalisation),
     global: &Global,
-) -> Normalisation {
-    let known = config::given_normalisation(args.model.network.normalisation)
-        .or(model.normalisation.clone());
-    known.unwrap_or_else(|| {
+) -> Result<Normalisation, Usage> {
+    let given = config::given_normalisation_of(args.model.network.normalisation, &model.network)?;
+    let known = given.or(model.normalisation.clone());
+    Ok(known.unwrap_or_else(|| {
         global.note(format!(
             "{} does not state its normalisation: using the values of {name} (override them with \
              --mean and --std)",
             model.path.shown()
         ));
         usual
-    })
+    }))
 }
 
 /// How images of some rows, columns and channels are prepared, also if they are used as they are.

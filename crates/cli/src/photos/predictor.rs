@@ -69,15 +69,9 @@ fn normalisation(
     model: &Model,
     note: &dyn Fn(&str),
 ) -> anyhow::Result<Normalisation> {
-    let channels = model.network.graph().in_channels();
-    if let Some(mut given) = config::given_normalisation(args.normalisation) {
-        // A network for grey images has one channel.
-        given.mean.truncate(channels);
-        given.std.truncate(channels);
-        return Ok(given);
-    }
-    if let Some(known) = &model.normalisation {
-        return Ok(known.clone());
+    let given = config::given_normalisation_of(args.normalisation, &model.network)?;
+    if let Some(known) = given.or(model.normalisation.clone()) {
+        return Ok(known);
     }
     let path = model.path.shown();
     let Some((whose, usual)) = model.usual_normalisation() else {

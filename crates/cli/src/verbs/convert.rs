@@ -22,9 +22,8 @@ pub(crate) fn run(args: &ConvertArgs, global: &Global) -> anyhow::Result<()> {
         bail!("OUT is the input file {}: choose another OUT", output.shown());
     }
     model.notes.iter().for_each(|note| global.note(note));
-    if let Some(normalisation) = config::given_normalisation(args.normalisation) {
-        model.normalisation = Some(normalisation);
-    }
+    let given = config::given_normalisation_of(args.normalisation, &model.network)?;
+    model.normalisation = given.or(model.normalisation);
     model
         .save(Destination::Follow(output), target)
         .with_context(|| format!("cannot write {}", output.shown()))?;

@@ -282,3 +282,28 @@ fn exports_of_a_run_on_photos_predict_as_the_run() {
     let side = 32.0 / cfg["crop_pct"].as_f64().unwrap();
     assert_eq!(side.floor(), 36.0);
 }
+
+#[test]
+fn grey_images_have_one_mean_and_others_none() {
+    let s = Sandbox::new();
+    let images = ["--mean", "0.25,0.5,0.75", "--std", "0.125,0.25,0.5"];
+    let write = |name: &str, channels| {
+        let arch: Arch = "resnet8".parse().unwrap();
+        let network = Network::new(arch.graph_with(channels, 3, 4), Init::He, 0);
+        Model::new(arch, network).save(&*s.path(name), SaveFormat::Safetensors).unwrap();
+    };
+    write("grey.safetensors", 1);
+    for to in ["to.safetensors", "to.onnx", "to.tar"] {
+        s.run(&[&["convert", "grey.safetensors", to][..], &images].concat()).success();
+        let normalisation = Model::load(&s.path(to), None).unwrap().normalisation.unwrap();
+        assert_eq!((normalisation.mean, normalisation.std), (vec![0.25], vec![0.125]), "{to}");
+    }
+    write_photos(&s, &["cat", "dog", "elk"], 1);
+    let eval = |model, more: &[&str]| {
+        s.json(&[&["eval", model, "photos", "--json"], more].concat())[0]["loss"].as_f64()
+    };
+    assert_eq!(eval("grey.safetensors", &images), eval("to.safetensors", &[]));
+    write("four.safetensors", 4);
+    s.run(&[&["convert", "four.safetensors", "other.safetensors"][..], &images].concat())
+        .fails(2, &["--mean", "4 channels"]);
+}
