@@ -97,14 +97,14 @@ impl Settings {
         let is_own = photos.is_some_and(|photos| photos.own_validation);
         let validation = Some(data.validation).filter(|&images| images > 0 && !is_own);
         images.validation = images.validation.or(validation.map(Share::Images));
-        let is_same = matches!(&args.data, DataArg::Named(source) if source.name() == data.name);
-        if is_same {
+        let is_same = args.data.is_that_of(data);
+        if is_same || (args.data.is_folder() && photos.is_some()) {
             images.image_size = images.image_size.or(Some(data.image_size));
         }
-        if args.data.is_folder() {
-            images.image_size = images.image_size.or(photos.map(|_| data.image_size));
-            images.labels =
-                images.labels.take().or(photos.and_then(|photos| photos.labels.clone()));
+        if is_same {
+            // A table has the photos of one folder.
+            let labels = photos.and_then(|photos| photos.labels.clone());
+            images.labels = images.labels.take().or(labels);
         }
         images.limit_train = images.limit_train.or(data.limit_train);
         images.limit_test = images.limit_test.or(data.limit_test);

@@ -63,6 +63,11 @@ pub(crate) fn evaluate(
     beside: Beside<'_>,
     global: &Global,
 ) -> anyhow::Result<Evaluated> {
+    if args.labels.is_some() && !matches!(args.data, Some(DataArg::Folder(_))) {
+        let message = "--labels is for a folder of photos: name it after the model (MODEL FOLDER --labels \
+                       FILE)";
+        return Err(Usage(message.into()).into());
+    }
     let mut model = model::open_named(&args.model, global)?;
     resizing.apply(&mut model)?;
     match &args.data {
@@ -151,7 +156,7 @@ fn on_photos(
     global: &Global,
 ) -> anyhow::Result<Evaluated> {
     model.check_fit(name, classes.len(), model.network.graph().in_channels())?;
-    photo_folder::limit(&mut list, args.limit_test, 0)?;
+    photo_folder::limit_test_photos(&mut list, args.limit_test, 0);
     let imagenet = ("ImageNet", Normalisation::imagenet());
     let normalisation = normalisation(&model, args, imagenet, global)?;
     let preparation = model

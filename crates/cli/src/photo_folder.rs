@@ -18,13 +18,14 @@ use resnet::{
     engine::memory,
     model_file::Model,
     preprocess::Normalisation,
+    random::{Purpose, Random},
     run::{CONFIG, PHOTOS, RunFolder},
 };
 use resnet_formats::Shown;
 use resnet_pictures::report::Part;
 
 use crate::{
-    args::{CachePlace, Global, ImagesArgs, PhotoReadingArgs, Share, TrainArgs},
+    args::{CachePlace, DataArg, Global, ImagesArgs, PhotoReadingArgs, Share, TrainArgs},
     config::absolute,
     error::Usage,
 };
@@ -47,15 +48,16 @@ pub(crate) fn open(
     arch: Arch,
     global: &Global,
 ) -> anyhow::Result<Parts> {
-    let root = absolute(root)?;
-    let set = PhotoSet::open(&root, args.images.labels.as_deref())?;
+    let labels = args.images.labels.as_ref().map(absolute).transpose()?;
+    let set = PhotoSet::open(&absolute(root)?, labels.as_deref())?;
     set.notes.iter().for_each(|note| global.note(note));
-    let PhotoSet { classes, mut train, mut validation, mut test, .. } = set;
+    // The root is that of the names, which may be the folder of the table.
+    let PhotoSet { root, classes, mut train, mut validation, mut test, .. } = set;
     let seed = args.recipe.seed;
     let ImagesArgs { limit_train, limit_test, .. } = args.images;
     limit(&mut train, limit_train, seed)?;
     for list in [&mut validation, &mut test].into_iter().flatten() {
-        limit(list, limit_test, seed)?;
+        limit_test_photos(list, limit_test, seed);
     }
     let own_validation = validation.is_some();
     let share = args.images.validation.or(Some(VALIDATION).filter(|_| test.is_none()));
@@ -79,6 +81,17 @@ pub(crate) fn open(
     let named = [Some(train), validation, test].map(|list| list.map(unread));
     let parts = parts(&root, classes, named, size, &args.images.reading, global)?;
     Ok(Parts { own_validation, ..parts })
+}
+
+/// Keeps some photos to test on: of each class the same share, or any, if these are too few for every class.
+pub(crate) fn limit_test_photos(list: &mut PhotoList, most: Option<usize>, seed: u64) {
+    if limit(list, most, seed).is_err() {
+        let mut photos: Vec<usize> = (0..list.len()).collect();
+        Random::new(seed, Purpose::Split, &[]).shuffle(&mut photos);
+        photos.truncate(most.unwrap_or(list.len()));
+        photos.sort_unstable();
+        *list = list.select(photos);
+    }
 }
 
 /// Keeps some photos of each class. The first of a list are all of one class.
@@ -244,10 +257,7 @@ fn cache(reading: &PhotoReadingArgs, photos: usize, size: usize) -> CacheOptions
 /// How many photos of a list a run was trained on.
 pub(crate) fn trained_on(list: &PhotoList, run: &Path) -> anyhow::Result<usize> {
     let data = TrainConfig::read(&run.join(CONFIG))?.data;
-    let same = |a: &Path, b: &Path| {
-        a.canonicalize().ok().is_some_and(|a| b.canonicalize().ok() == Some(a))
-    };
-    if data.photos.is_none() || !same(Path::new(&data.name), list.root()) {
+    if !DataArg::Folder(list.root().to_owned()).is_that_of(&data) {
         return Ok(0);
     }
     let [train, ..] = names_of_run(run, list.root())?;
@@ -264,7 +274,8 @@ pub(crate) fn to_evaluate(
     model: &Model,
     global: &Global,
 ) -> anyhow::Result<(PhotoList, Part, Vec<String>)> {
-    let mut set = PhotoSet::list(&absolute(root)?, labels, &mut |_| ControlFlow::Continue(()))?;
+    let (root, labels) = (absolute(root)?, labels.map(absolute).transpose()?);
+    let mut set = PhotoSet::list(&root, labels.as_deref(), &mut |_| ControlFlow::Continue(()))?;
     set.notes.iter().for_each(|note| global.note(note));
     if let Some(classes) = &model.classes {
         set.match_classes(classes, "the model")?;
@@ -275,4 +286,28 @@ pub(crate) fn to_evaluate(
         (_, Some(validation)) => (validation, Part::Validation, classes),
         _ => (train, Part::Whole, classes),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_photos_to_test_on_need_not_be_of_every_class() {
+        let mut list = PhotoList::new(Path::new("root"));
+        (0..12).for_each(|i| list.push(format!("{i}").as_bytes(), i / 4));
+        for (most, counts) in [(6, vec![2; 3]), (3, vec![1; 3]), (12, vec![4; 3])] {
+            let mut few = list.clone();
+            limit_test_photos(&mut few, Some(most), 0);
+            assert_eq!(few.counts(3), counts);
+        }
+        let two = |seed| {
+            let mut two = list.clone();
+            assert!(limit(&mut two, Some(2), seed).is_err());
+            limit_test_photos(&mut two, Some(2), seed);
+            (0..two.len()).map(|index| two.bytes(index).to_vec()).collect::<Vec<_>>()
+        };
+        assert_eq!((two(0).len(), two(0)), (2, two(0)));
+        assert!((1..9).any(|seed| two(seed) != two(0)));
+    }
 }

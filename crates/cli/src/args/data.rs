@@ -10,7 +10,10 @@ use clap::{
     Args,
     builder::{PathBufValueParser, TypedValueParser},
 };
-use resnet::data::{DataError, DataSource};
+use resnet::{
+    config::DataConfig,
+    data::{DataError, DataSource},
+};
 use resnet_formats::Shown;
 
 use super::values;
@@ -63,6 +66,18 @@ impl DataArg {
                 let root = root.canonicalize().unwrap_or_else(|_| root.clone());
                 let name = root.file_name().unwrap_or_default().to_string_lossy();
                 name.chars().map(|c| if c.is_alphanumeric() { c } else { '-' }).take(40).collect()
+            }
+        }
+    }
+
+    /// Whether a configuration's data are these.
+    pub(crate) fn is_that_of(&self, config: &DataConfig) -> bool {
+        match self {
+            DataArg::Named(source) => config.photos.is_none() && source.name() == config.name,
+            DataArg::Folder(root) => {
+                let real = |path: &Path| path.canonicalize().ok();
+                let root = real(root).filter(|_| config.photos.is_some());
+                root.is_some() && root == real(Path::new(&config.name))
             }
         }
     }

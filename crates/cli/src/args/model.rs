@@ -60,7 +60,8 @@ pub(crate) struct EvaluationArgs {
     /// CSV or TSV file with the paths and labels of the photos [default: their folders]
     #[arg(long, value_name = "FILE", help_heading = "Data")]
     pub(crate) labels: Option<PathBuf>,
-    /// Evaluate on the first N test images only
+    /// Evaluate on the first N test images only, or, of photos, on N random ones, of each class the
+    /// same share
     #[arg(long, value_name = "N", value_parser = values::count, help_heading = "Data")]
     pub(crate) limit_test: Option<usize>,
     #[command(flatten, next_help_heading = "Data")]

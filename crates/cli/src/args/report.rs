@@ -19,7 +19,8 @@ pub(crate) struct ReportArgs {
     /// Do not evaluate the networks on test images; then no data set is needed
     #[arg(long, conflicts_with = "limit_test", help_heading = "Evaluation")]
     pub(crate) no_eval: bool,
-    /// Evaluate on the first N test images only [default: the run's setting]
+    /// Evaluate on the first N test images only, or, of photos, on N random ones, of each class the
+    /// same share [default: the run's setting]
     #[arg(long, value_name = "N", value_parser = values::count, help_heading = "Evaluation")]
     pub(crate) limit_test: Option<usize>,
     #[command(flatten, next_help_heading = "Evaluation")]

@@ -197,10 +197,12 @@ pub(crate) struct ImagesArgs {
     /// [default: none; 0.2 of photos that have no part for validation or testing]
     #[arg(long, visible_alias = "split", value_name = "N|FRACTION")]
     pub(crate) validation: Option<Share>,
-    /// Train on the first N training images only
+    /// Train on the first N training images only, or, of photos, on N random ones, of each class the
+    /// same share
     #[arg(long, value_name = "N", value_parser = values::count)]
     pub(crate) limit_train: Option<usize>,
-    /// Test on the first N test images only
+    /// Test on the first N test images only, or, of photos, on N random ones, of each class the
+    /// same share
     #[arg(long, value_name = "N", value_parser = values::count)]
     pub(crate) limit_test: Option<usize>,
     /// Rows and columns of the images that a network gets: photos are cropped to them, the images of a data

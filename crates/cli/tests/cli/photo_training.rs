@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::common::{Sandbox, tensors};
+use crate::common::{Sandbox, tensors, write_photos};
 
 const OF_CLASS: usize = 15;
 const CLASSES: [&str; 3] = ["circle", "naïve name", "square"];
@@ -297,4 +297,38 @@ fn an_experiment_on_photos_is_continued() {
     // A net of the other family takes larger images, unless they are told.
     s.run(&["experiment", "degradation", "photos", "--nets", "resnet8,resnet18"])
         .fails(2, &["different sizes", "--image-size"]);
+}
+
+#[test]
+fn a_table_may_lie_beside_the_folder_of_its_photos() {
+    let s = Sandbox::new();
+    write_photos(&s, &["cat", "dog"], 6);
+    let row = |(class, index)| format!("photos/{class}/{index:02}.ppm,{class}\n");
+    let rows = ["cat", "dog"].into_iter().flat_map(|class| (0..6).map(move |index| (class, index)));
+    fs::write(s.path("table.csv"), format!("path,label\n{}", rows.map(row).collect::<String>()))
+        .unwrap();
+    let table = ["--labels", "table.csv"];
+    let of = |out| ["--epochs", "1", "--out", out, "--quiet"];
+    s.run(&train(&[&table[..], &of("run")].concat())).success();
+    assert!(names(&s.path("run"), "").iter().all(|name| name.starts_with("photos/")));
+    // The run finds them again, and knows those that it was trained on.
+    assert_eq!(s.json(&["eval", "run", "--json"])[0]["images"], 2);
+    let eval = [&["eval", "run", "photos", "--json"][..], &table].concat();
+    let all = s.run(&eval).success();
+    assert!(all.stderr.contains("10 of these 12 photos"), "{all:#?}");
+    assert_eq!(s.json(&[&eval[..], &["--limit-test", "1"]].concat())[0]["images"], 1);
+    s.run(&[&["eval", "run"][..], &table].concat()).fails(2, &["--labels", "MODEL FOLDER"]);
+    s.run(&[&["train", "--config", "run"][..], &of("again")].concat()).success();
+    assert!(tensors(&s.path("again")) == tensors(&s.path("run")));
+    s.run(&["train", "--resume", "run", "--epochs", "2", "--quiet"]).success();
+
+    // Of another folder it says nothing.
+    fs::rename(s.path("photos"), s.path("others")).unwrap();
+    s.run(&[&["train", "others", "--config", "run"][..], &of("other")].concat()).success();
+    assert!(names(&s.path("other"), "").iter().all(|name| !name.starts_with("photos/")));
+    let config = fs::read_to_string(s.path("other/config.toml")).unwrap();
+    assert!(!config.contains("labels = "), "{config}");
+    // Random weights are not several.
+    let random = ["train", "others", "--config", "run", "--weights", "ema"];
+    s.run(&random).fails(2, &["--weights", "--init"]);
 }
