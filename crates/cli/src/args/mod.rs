@@ -164,7 +164,7 @@ pub(crate) struct EvalArgs {
     pub(crate) evaluation: EvaluationArgs,
     #[command(flatten, next_help_heading = "Preprocessing")]
     pub(crate) resizing: ResizingArgs,
-    /// Also evaluate test-time augmentation: the mean of the logits over views of each image
+    /// Also evaluate test-time augmentation: the mean of the logits over views of each image. Not with --with
     #[arg(long, value_enum, value_name = "VIEWS", help_heading = "Preprocessing")]
     pub(crate) tta: Option<Tta>,
     /// Also evaluate ten crops: the mean of the softmax probabilities of the four corners and the
@@ -182,8 +182,8 @@ pub(crate) struct EvalArgs {
     )]
     pub(crate) scales: Vec<usize>,
     /// Also evaluate an ensemble with this model: the mean of the probabilities of all models. May be
-    /// given several times. How images are resized is the same for all; other options of a model are
-    /// those of the first
+    /// given several times. Options of preprocessing hold for all of them; --mean, --std and the options of a
+    /// model are those of the first
     #[arg(
         long,
         value_name = "MODEL",

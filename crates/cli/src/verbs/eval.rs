@@ -14,6 +14,7 @@ use unicode_width::UnicodeWidthStr;
 
 use crate::{
     args::{EvalArgs, Global, Tta as TtaArg},
+    error::Usage,
     evaluation::{self, Beside},
     print,
     protocols::{self, MoreResults, Scores, Timed, ViewScores},
@@ -29,8 +30,12 @@ const CONFUSIONS: usize = 10;
 const PAGE: usize = 100;
 
 pub(crate) fn run(args: &EvalArgs, global: &Global) -> anyhow::Result<()> {
-    let others = protocols::open_others(args, global)?;
     let (tta, protocols) = (args.tta.and_then(TtaArg::views), protocols::asked(args));
+    if tta.is_some() && !args.with.is_empty() {
+        let message = "--tta is of one model: leave it out with --with, or take --ten-crop";
+        return Err(Usage(message.into()).into());
+    }
+    let others = protocols::open_others(args, global)?;
     let beside = Beside { tta, protocols: &protocols };
     let evaluated = evaluation::evaluate(&args.evaluation, args.resizing, beside, global)?;
     if let Some(path) = &args.logits {

@@ -75,6 +75,11 @@ fn wrong_usage_has_one_error_and_exit_code_2() {
         (&["bench", "--mode", "sleep"], "--mode"),
         (&["data", "fetch", "imagenet"], "unknown data set `imagenet`"),
         (&["completions", "dos"], "dos"),
+        (&["serve", "demo", "--cors", "example.org/page"], "https://example.org"),
+        (&["train", "--init", "none", "--weights", "ema"], "--weights"),
+        (&["eval", "demo", "--labels", "x.csv"], "a folder of photos"),
+        (&["eval", "demo", "cifar10", "--labels", "x.csv"], "a folder of photos"),
+        (&["eval", "demo", "--tta", "flip", "--with", "demo"], "--tta"),
     ] {
         s.run(args).fails(2, &[part]);
     }

@@ -18,6 +18,7 @@ use crate::{
     args::{DataArg, Global, InitArg, TrainArgs},
     config::{self, Settings, StartingPoint},
     data::{self, Limits},
+    error::Usage,
     interrupt::Interrupt,
     model, overrides,
     photo_folder::{self, RunPhotos},
@@ -143,14 +144,19 @@ fn starting_point(
     let file = match (&start.resume, init) {
         (Some(file), _) => file.clone(),
         (None, Some(InitArg::Path(path))) => path,
-        (None, Some(InitArg::Nothing)) => return Ok(StartingPoint::random(args.arch)),
+        (None, Some(InitArg::Nothing)) => {
+            check_weights(weights.as_deref(), None)?;
+            return Ok(StartingPoint::random(args.arch));
+        }
         (None, Some(InitArg::Published(published, _))) => {
             let arch = known.unwrap_or(published.arch());
             let published = Some(published);
             return Ok(StartingPoint { published, weights, ..StartingPoint::random(arch) });
         }
         (None, None) => {
-            let start = settings.starting_point();
+            let mut start = settings.starting_point();
+            check_weights(weights.as_deref(), start.checkpoint.as_deref())?;
+            start.weights = weights.or(start.weights);
             // The cache of published weights may be that of another machine.
             let is_there = start.checkpoint.as_ref().is_none_or(|file| file.exists());
             let published = start.checkpoint.as_deref().and_then(PublishedWeights::of_file);
@@ -191,6 +197,16 @@ fn starting_point(
     let finished_epochs = start.resume.is_some().then(|| model.epochs.unwrap_or(0));
     let checkpoint = Some(model.path);
     Ok(StartingPoint { checkpoint, weights, finished_epochs, ..StartingPoint::random(model.arch) })
+}
+
+/// Refuses `--weights` where there is no file that they could be in.
+fn check_weights(weights: Option<&str>, file: Option<&Path>) -> Result<(), Usage> {
+    if weights.is_some() && file.is_none() {
+        let message = "--weights chooses between the weights of a file, and the run starts from none: name one \
+                       with --init";
+        return Err(Usage(message.into()));
+    }
+    Ok(())
 }
 
 /// Loads the data of a new run of a network. Photos stay on disk.
