@@ -4,21 +4,29 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use resnet::{
-    Arch, Cpu, Dtype, Network,
+    Arch, Cpu, Dtype,
     config::{DataConfig, PhotosConfig, TrainConfig},
-    data::{self, Augment, Flip, ImageSet, Normalisation, Parts},
+    data::{self, Augment, Flip, ImageSet, Parts},
     model_file::{DEMO, PublishedWeights},
     recipe::{Length, Recipe},
     run::CONFIG,
-    train,
 };
 use resnet_formats::Shown;
 
 use crate::{
-    args::{AugmentName, DataArg, Global, NormalisationArgs, RecipeArgs, Share, TrainArgs},
+    args::{AugmentName, DataArg, Global, RecipeArgs, Share, TrainArgs},
     error::Usage,
     overrides, runs, weights,
 };
+
+use self::normalisation::mean_image;
+pub(crate) use self::{
+    memory::fit_memory,
+    normalisation::{given_normalisation, given_normalisation_of},
+};
+
+mod memory;
+mod normalisation;
 
 /// The network for photos, where no other is given.
 const PHOTO_ARCH: &str = "resnet18";
@@ -162,14 +170,9 @@ impl Settings {
         let named = |name: &str| of_size(name, arch, known_epochs, [images, classes.len()]);
         let mut recipe = match base.filter(|_| !self.args.is_given("--recipe")) {
             Some(base) => base.clone(),
-            None => {
-                let mut recipe = named(name).context("every listed recipe exists")?;
-                if !self.args.data.may_be_mirrored() {
-                    recipe.augment.flip = Flip::Never;
-                }
-                recipe
-            }
+            None => named(name).context("every listed recipe exists")?,
         };
+        self.suit_data(&mut recipe);
         if let Some(epochs) = *epochs {
             recipe.length = Length::Epochs(epochs as u64);
         }
@@ -178,6 +181,25 @@ impl Settings {
         overrides::apply(&self.args.recipe, &mut recipe, &graph, classes, named)?;
         recipe.parallel = self.args.parallel.applied(recipe.parallel);
         Ok(recipe)
+    }
+
+    /// Takes from a recipe what does not suit the data: mirrored digits, and images of CIFAR's sizes where photos
+    /// follow the configuration of a data set.
+    fn suit_data(&self, recipe: &mut Recipe) {
+        let base = self.base().filter(|_| !self.args.is_given("--recipe"));
+        let is_same = base.is_some_and(|base| match &self.args.data {
+            DataArg::Named(source) => source.name() == base.data.name,
+            DataArg::Folder(_) => base.data.photos.is_some(),
+        });
+        if is_same {
+            return;
+        }
+        if !self.args.data.may_be_mirrored() {
+            recipe.augment.flip = Flip::Never;
+        }
+        if self.args.data.is_folder() {
+            recipe.image_sizes.clear();
+        }
     }
 
     /// Rows and columns of the images that the recipe was made for.
@@ -196,7 +218,8 @@ impl Settings {
             let steps = base.steps_per_epoch();
             recipe.length == base.recipe.length && recipe.length.steps(steps) != base.total_steps
         };
-        match self.base().filter(own).filter(|_| self.args.recipe.epochs.is_none()) {
+        let is_other = self.args.recipe.epochs.is_some() || self.args.is_given("--recipe");
+        match self.base().filter(own).filter(|_| !is_other) {
             Some(base) if base.total_steps.is_multiple_of(base.steps_per_epoch()) => {
                 Length::Epochs(base.epochs())
             }
@@ -321,48 +344,12 @@ pub(crate) fn build(
     if let Some(base) = settings.base().filter(same) {
         config.earlier_lengths.clone_from(&base.earlier_lengths);
     }
-    overrides::end_freeze(&args.recipe, &mut config)?;
+    if args.recipe.budget.is_some() {
+        overrides::freeze_within(&args.recipe, &mut config);
+    } else {
+        overrides::end_freeze(&args.recipe, &mut config)?;
+    }
     Ok(config)
-}
-
-/// The mean of the images to train on, without those of the validation set.
-fn mean_image(data: &Parts, config: &TrainConfig) -> anyhow::Result<Vec<f32>> {
-    let ImageSet::Memory(images) = &data.train else {
-        return Err(Usage("--mean-image needs images in memory, not photos".into()).into());
-    };
-    let mut images = images.clone();
-    if config.data.validation > 0 {
-        images.random_split(config.data.validation, config.seed)?;
-    }
-    Ok(images.mean_image())
-}
-
-/// Makes the batches of a run smaller, and the learning rate in proportion, if there is no memory for
-/// those of its recipe beside `kept` bytes of something else.
-pub(crate) fn fit_memory(
-    config: &mut TrainConfig,
-    args: &TrainArgs,
-    kept: u64,
-    cpu: &Cpu,
-    global: &Global,
-) -> anyhow::Result<()> {
-    let asked = config.recipe.batch_size.min(config.data.train_images);
-    // Where not even one image fits, training says so.
-    let Some(largest) = train::largest_batch(config, kept, cpu)?.filter(|&largest| largest < asked)
-    else {
-        return Ok(());
-    };
-    let epochs = config.total_steps as f64 / config.steps_per_epoch() as f64;
-    let recipe = &mut config.recipe;
-    let mut note = format!("there is memory for batches of {largest} images, not of {asked}");
-    if args.recipe.optimizer.lr.is_none() {
-        recipe.lr *= largest as f64 / recipe.batch_size as f64;
-        note += &format!("; the learning rate is {:.4}, in proportion", recipe.lr);
-    }
-    recipe.batch_size = largest;
-    config.total_steps = (epochs * config.steps_per_epoch() as f64).round() as u64;
-    global.note(note);
-    Ok(())
 }
 
 /// Compares the data with what a configuration states about it.
@@ -397,32 +384,6 @@ pub(crate) fn absolute(path: impl AsRef<Path>) -> anyhow::Result<PathBuf> {
         bail!("{} is not UTF-8: config.toml cannot store this path, rename the file", path.shown());
     }
     Ok(path)
-}
-
-/// The normalisation of `--mean` and `--std` of colour images, if given.
-pub(crate) fn given_normalisation(args: NormalisationArgs) -> Option<Normalisation> {
-    let (mean, std) = args.mean.zip(args.std)?;
-    Some(Normalisation::new(mean.0.to_vec(), std.0.to_vec()))
-}
-
-/// The same for a network: one of grey images has the first number of each.
-pub(crate) fn given_normalisation_of(
-    args: NormalisationArgs,
-    network: &Network,
-) -> Result<Option<Normalisation>, Usage> {
-    let Some(Normalisation { mut mean, mut std, .. }) = given_normalisation(args) else {
-        return Ok(None);
-    };
-    let channels = network.graph().in_channels();
-    if !matches!(channels, 1 | 3) {
-        return Err(Usage(format!(
-            "--mean and --std are for grey and colour images, but the network takes {channels} channels: \
-             leave them out"
-        )));
-    }
-    mean.truncate(channels);
-    std.truncate(channels);
-    Ok(Some(Normalisation::new(mean, std)))
 }
 
 #[cfg(test)]

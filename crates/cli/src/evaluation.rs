@@ -1,6 +1,6 @@
 //! Evaluates a trained network on labelled images, for `eval`, `show` and `report`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use resnet::{
@@ -18,7 +18,7 @@ use resnet_formats::Shown;
 use resnet_pictures::report::Part;
 
 use crate::{
-    args::{DataArg, EvaluationArgs, Global, ResizingArgs},
+    args::{DataArg, DataDir, EvaluationArgs, Global, ResizingArgs},
     config,
     data::{self, Limits},
     delayed_progress::DelayedProgress,
@@ -71,7 +71,9 @@ pub(crate) fn evaluate(
     let mut model = model::open_named(&args.model, global)?;
     resizing.apply(&mut model)?;
     match &args.data {
-        Some(DataArg::Named(source)) => in_memory(*source, model, args, resizing, beside, global),
+        Some(DataArg::Named(source)) => {
+            in_memory(*source, &args.data_dir, model, args, resizing, beside, global)
+        }
         Some(DataArg::Folder(root)) => {
             let (list, part, classes) =
                 photo_folder::to_evaluate(root, args.labels.as_deref(), &model, global)?;
@@ -88,7 +90,10 @@ pub(crate) fn evaluate(
             on_photos(&name, (list, part), classes, model, args, beside, global)
         }
         None => match training_data(&model)? {
-            TrainingData::Named(source) => in_memory(source, model, args, resizing, beside, global),
+            TrainingData::Named(source, folder) => {
+                let folder = args.data_dir.or_of_run(folder);
+                in_memory(source, &folder, model, args, resizing, beside, global)
+            }
             TrainingData::Photos(name, list, part, classes) => {
                 on_photos(&name, (list, part), classes, model, args, beside, global)
             }
@@ -98,6 +103,7 @@ pub(crate) fn evaluate(
 
 fn in_memory(
     source: DataSource,
+    data_dir: &DataDir,
     mut model: Model,
     args: &EvaluationArgs,
     resizing: ResizingArgs,
@@ -109,7 +115,7 @@ fn in_memory(
     model.check_fit(info.name, info.classes.len(), info.channels)?;
     let interrupt = Interrupt::catch().context("cannot catch Ctrl-C")?;
     let limits = Limits { train: Some(1), test: args.limit_test };
-    let data = data::load(source, &args.data_dir, limits, global, &interrupt)?;
+    let data = data::load(source, data_dir, limits, global, &interrupt)?;
     interrupt.release();
     let normalisation =
         normalisation(&model, args, (&data.name, data.normalisation.clone()), global)?;
@@ -269,7 +275,8 @@ pub(crate) fn preparation(
 
 /// What a run is evaluated on.
 pub(crate) enum TrainingData {
-    Named(DataSource),
+    /// A data set, and the folder that the run had it from, if it was named.
+    Named(DataSource, Option<PathBuf>),
     /// The name of the folder, the photos to test on, or else those for validation, and the classes.
     Photos(String, PhotoList, Part, Vec<String>),
 }
@@ -277,11 +284,11 @@ pub(crate) enum TrainingData {
 /// The data set of the run that a checkpoint belongs to, or the default.
 pub(crate) fn training_data(model: &Model) -> anyhow::Result<TrainingData> {
     let Some(run) = model::run_of(&model.path) else {
-        return Ok(TrainingData::Named(DataSource::Cifar10));
+        return Ok(TrainingData::Named(DataSource::Cifar10, None));
     };
     let TrainConfig { data, .. } = TrainConfig::read(&run.join(CONFIG))?;
     if data.photos.is_none() {
-        return Ok(TrainingData::Named(data.name.parse()?));
+        return Ok(TrainingData::Named(data.name.parse()?, data.dir));
     }
     let [_, validation, test] = photo_folder::names_of_run(run, Path::new(&data.name))?;
     let part = if test.is_some() { Part::Test } else { Part::Validation };

@@ -1,8 +1,9 @@
 //! Ctrl-C and SIGTERM: the first requests a stop that saves the run, the second ends the process at
-//! once.
+//! once. A closed terminal (SIGHUP) and SIGUSR1 stop a training too.
 
 use std::{
     fmt, io,
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -55,11 +56,12 @@ impl Interrupt {
         Ok(interrupt)
     }
 
-    /// What a training catches: Ctrl-C and SIGTERM, as one of this many processes, and SIGUSR1.
+    /// What a training catches: Ctrl-C and SIGTERM, as one of this many processes, SIGUSR1, and SIGHUP.
     pub(crate) fn of_training(processes: usize) -> io::Result<Self> {
         let interrupt =
             if processes == 1 { Interrupt::catch() } else { Interrupt::catch_in_group() }?;
         interrupt.catch_user_signal()?;
+        interrupt.catch_hang_up()?;
         Ok(interrupt)
     }
 
@@ -87,15 +89,18 @@ impl Interrupt {
         Ok(())
     }
 
-    /// From now on SIGHUP (the terminal closes) requests a stop. The shell may send it twice, so it
-    /// never ends the process at once.
+    /// From now on SIGHUP (the terminal closes) requests a stop, unless `nohup` has it ignored. The shell may send it
+    /// twice, so it never ends the process at once.
     #[cfg(unix)]
-    pub(crate) fn catch_hang_up(&self) -> io::Result<()> {
+    fn catch_hang_up(&self) -> io::Result<()> {
+        if ignores_hang_up() {
+            return Ok(());
+        }
         self.request_on(signal_hook::consts::SIGHUP)
     }
 
     #[cfg(not(unix))]
-    pub(crate) fn catch_hang_up(&self) -> io::Result<()> {
+    fn catch_hang_up(&self) -> io::Result<()> {
         Ok(())
     }
 
@@ -129,12 +134,31 @@ impl Interrupt {
     }
 }
 
+/// Whether this process was started with SIGHUP ignored.
+#[cfg(unix)]
+fn ignores_hang_up() -> bool {
+    let status = resnet_formats::read_text(Path::new("/proc/self/status"), 1 << 20).ok();
+    let ignored = status.as_deref().and_then(ignored_signals);
+    // Where the system does not say: `nohup` takes stderr away from the terminal.
+    ignored.map_or_else(
+        || !io::IsTerminal::is_terminal(&io::stderr()),
+        |mask| mask >> (signal_hook::consts::SIGHUP - 1) & 1 == 1,
+    )
+}
+
+/// The mask of ignored signals in Linux's `/proc/self/status`.
+#[cfg(unix)]
+fn ignored_signals(status: &str) -> Option<u64> {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"))?;
+    u64::from_str_radix(mask.trim(), 16).ok()
+}
+
 /// A signal stopped the command.
 #[derive(Debug)]
 pub(crate) struct Interrupted(pub(crate) usize);
 
 impl Interrupted {
-    /// The conventional exit code: 130 for Ctrl-C, 143 for SIGTERM, 138 for SIGUSR1.
+    /// The conventional exit code: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP, 138 for SIGUSR1.
     pub(crate) fn exit_code(&self) -> u8 {
         u8::try_from(128 + self.0).unwrap_or(1)
     }

@@ -4,7 +4,7 @@ use resnet::{
     Graph,
     config::TrainConfig,
     data::transform::Mix,
-    optim::OptimizerConfig,
+    optim::{Average, OptimizerConfig},
     recipe::{ClassWeights, Freeze, Recipe},
 };
 
@@ -62,6 +62,9 @@ fn apply_optimizer(
     }
     recipe.lr = args.lr.unwrap_or(recipe.lr);
     recipe.clip_grad = args.clip_grad.or(recipe.clip_grad);
+    if let Some(decay) = args.ema {
+        recipe.average = (decay > 0.0).then_some(Average::Ema { every: 1, decay });
+    }
     let weight_decay = recipe.optimizer.weight_decay_mut();
     *weight_decay = args.weight_decay.unwrap_or(*weight_decay);
     match (&mut recipe.optimizer, args.momentum) {
@@ -111,19 +114,28 @@ fn apply_fine_tuning(
 
 /// Sets the end of `--freeze-epochs` in a run whose length is known.
 pub(crate) fn end_freeze(args: &RecipeArgs, config: &mut TrainConfig) -> Result<(), Usage> {
-    let asked = args.fine_tuning.freeze_epochs.filter(|&epochs| epochs > 0);
-    let Some(epochs) = asked else { return Ok(()) };
-    let steps = u64::from(epochs).saturating_mul(config.steps_per_epoch());
-    if steps >= config.total_steps {
-        return Err(Usage(format!(
+    match freeze_within(args, config) {
+        Some(epochs) if freeze_steps(epochs, config) >= config.total_steps => Err(Usage(format!(
             "--freeze-epochs {epochs} leaves no epoch for all layers: the run has {}",
             config.epochs()
-        )));
+        ))),
+        _ => Ok(()),
     }
+}
+
+/// The same in a run whose length is still to be planned: some of it is left for all layers. Returns the number of
+/// epochs, if it is given.
+pub(crate) fn freeze_within(args: &RecipeArgs, config: &mut TrainConfig) -> Option<u32> {
+    let epochs = args.fine_tuning.freeze_epochs.filter(|&epochs| epochs > 0)?;
+    let part = freeze_steps(epochs, config) as f64 / config.total_steps as f64;
     if let Some(backbone) = config.recipe.freeze.last_mut() {
-        backbone.until = Some(steps as f64 / config.total_steps as f64);
+        backbone.until = Some(part.min(0.95));
     }
-    Ok(())
+    Some(epochs)
+}
+
+fn freeze_steps(epochs: u32, config: &TrainConfig) -> u64 {
+    u64::from(epochs).saturating_mul(config.steps_per_epoch())
 }
 
 fn apply_selection(
@@ -204,6 +216,9 @@ mod tests {
         let sgd = applied("--optimizer sgd", tuned.clone()).unwrap();
         assert_eq!(sgd, tuned.with_sgd());
         assert_eq!(sgd.optimizer.name(), "SGD");
+        let ema = applied("--ema 0.99", fast()).unwrap();
+        assert_eq!(ema.average, Some(Average::Ema { every: 1, decay: 0.99 }));
+        assert_eq!(applied("--ema 0", ema).unwrap().average, None);
         let mine = Recipe { name: "mine".into(), ..adamw };
         let error = applied("--optimizer sgd", mine).unwrap_err().to_string();
         assert!(error.contains("no recipe 'mine'"), "{error}");

@@ -101,6 +101,11 @@ pub(crate) fn counted(n: u64, what: &str) -> String {
     format!("{} {what}{plural}", HumanCount(n))
 }
 
+/// A learning rate with three digits: `0.100`, `3.20e-4`.
+pub(crate) fn rate(lr: f32) -> String {
+    if lr == 0.0 || lr >= 0.01 { format!("{lr:.3}") } else { format!("{lr:.2e}") }
+}
+
 /// Multiply-accumulates with a suitable SI prefix: `555.4 M`, `1.814 G`.
 pub(crate) fn macs(n: u64) -> String {
     match n {

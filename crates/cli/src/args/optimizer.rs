@@ -24,6 +24,10 @@ pub(crate) struct OptimizerArgs {
     /// clip_grad_norm_) [default: the recipe's]
     #[arg(long, value_name = "X", value_parser = values::rate)]
     pub(crate) clip_grad: Option<f64>,
+    /// Decay of an exponential moving average of the weights, updated after each step, which is what is evaluated and
+    /// exported (timm's --model-ema-decay); 0 for no average [default: the recipe's average]
+    #[arg(long, value_name = "X", value_parser = values::average_decay)]
+    pub(crate) ema: Option<f64>,
 }
 
 /// Optimizers by name.

@@ -38,7 +38,7 @@ pub(crate) struct PredictArgs {
     #[arg(long, value_name = "DIR", requires = "cam", help_heading = "Heat maps")]
     pub(crate) out: Option<PathBuf>,
     /// Also save what enters the head of the network: float32, [images, features], in a file .npy,
-    /// with the names of the images in a .txt beside it, or .safetensors, with the names as JSON in
+    /// with the names of the images in a .txt next to it, or .safetensors, with the names as JSON in
     /// its metadata `files`
     #[arg(long, value_name = "FILE", value_parser = values::features(), help_heading = "Output")]
     pub(crate) features: Option<PathBuf>,

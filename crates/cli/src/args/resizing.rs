@@ -17,7 +17,7 @@ use crate::error::Usage;
 #[derive(Clone, Copy, Debug, Default, Args)]
 pub(crate) struct ResizingArgs {
     /// Side of the square input images, in pixels; the resize is in proportion to it [default: the
-    /// model's; for photos of more than 512 MiB each it must be given]
+    /// model's; must be given where the network needs more than 512 MiB for one image]
     #[arg(long, value_name = "N", value_parser = values::image_size)]
     pub(crate) image_size: Option<usize>,
     /// Length that the shorter side is resized to before the crop, in pixels [default: the model's;

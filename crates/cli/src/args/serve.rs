@@ -22,22 +22,27 @@ pub(crate) struct ServeArgs {
     #[command(flatten, next_help_heading = "Preprocessing")]
     pub(crate) resizing: ResizingArgs,
     /// Address to listen on: 0.0.0.0 or :: is every one of this machine
-    #[arg(long, value_name = "IP", default_value = "127.0.0.1", help_heading = "Network")]
+    #[arg(
+        long,
+        value_name = "IP",
+        default_value = "127.0.0.1",
+        help_heading = "Address and access"
+    )]
     pub(crate) host: IpAddr,
     /// Port to listen on; 0 for any free one, which the log names
-    #[arg(long, value_name = "N", default_value = "8000", help_heading = "Network")]
+    #[arg(long, value_name = "N", default_value = "8000", help_heading = "Address and access")]
     pub(crate) port: u16,
     /// Address and port in one, such as 0.0.0.0:8000 or [::]:8000
     #[arg(
         long,
         value_name = "IP:PORT",
         conflicts_with_all = ["host", "port"],
-        help_heading = "Network"
+        help_heading = "Address and access"
     )]
     pub(crate) listen: Option<std::net::SocketAddr>,
     /// File with a token on each line: only clients that send one (Authorization: Bearer TOKEN) are
     /// answered [default: all are]
-    #[arg(long, value_name = "FILE", help_heading = "Network")]
+    #[arg(long, value_name = "FILE", help_heading = "Address and access")]
     pub(crate) token_file: Option<PathBuf>,
     /// Let pages of this origin, such as https://example.org, use the service from a browser; * for any.
     /// May be given several times
@@ -45,11 +50,11 @@ pub(crate) struct ServeArgs {
         long,
         value_name = "ORIGIN",
         value_parser = values::origin,
-        help_heading = "Network"
+        help_heading = "Address and access"
     )]
     pub(crate) cors: Vec<String>,
     /// Open the page in the browser
-    #[arg(long, help_heading = "Network")]
+    #[arg(long, help_heading = "Address and access")]
     pub(crate) open: bool,
     /// Images that are computed together, at most
     #[arg(

@@ -118,7 +118,7 @@ pub(crate) struct Output {
 /// Which weights of a model file.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct WeightsArg {
-    /// Which weights of a model file with several: `ema` (their average), `model` (themselves), or a
+    /// Which weights of a model file with several: `ema` (their average), `model` (the trained weights), or a
     /// key or part of the tensors' names, such as `teacher` [default: the average if there is one]
     #[arg(long, value_name = "ema|model|KEY")]
     pub(crate) weights: Option<Weights>,
@@ -149,6 +149,11 @@ impl DataDir {
         self.path.clone().or(self.from_run.clone()).map_or_else(data::default_data_dir, Ok)
     }
 
+    /// `--data-dir`, else that of a run.
+    pub(crate) fn or_of_run(&self, folder: Option<PathBuf>) -> DataDir {
+        DataDir { path: self.path.clone(), from_run: folder }
+    }
+
     /// The folder to download into: `--data-dir`, else the default.
     pub(crate) fn own_folder(&self) -> Result<PathBuf, DataError> {
         self.path.clone().map_or_else(data::default_data_dir, Ok)
@@ -163,12 +168,12 @@ impl DataDir {
 /// How pixels are normalised.
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct NormalisationArgs {
-    /// Mean per channel, of pixels scaled to [0, 1]; needs --std [default: the model's, or else the
-    /// data set's]
+    /// Mean per channel, of pixels scaled to [0, 1]; needs --std [default: the model's, or
+    /// else the data set's, or else those usual for the network]
     #[arg(long, value_name = "R,G,B", requires = "std", allow_hyphen_values = true)]
     pub(crate) mean: Option<Mean>,
-    /// Standard deviation per channel, of pixels scaled to [0, 1]; needs --mean [default: the
-    /// model's, or else the data set's]
+    /// Standard deviation per channel, of pixels scaled to [0, 1]; needs --mean [default: as
+    /// for --mean]
     #[arg(long, value_name = "R,G,B", requires = "mean", allow_hyphen_values = true)]
     pub(crate) std: Option<Std>,
 }

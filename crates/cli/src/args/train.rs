@@ -31,7 +31,8 @@ pub(crate) struct TrainArgs {
     #[arg(value_name = "DATA", default_value = "cifar10", value_parser = DataArg::parser(), add = completion::data_or_folder())]
     pub(crate) data: DataArg,
     /// Network architecture (`resnet archs` lists them) [default: that of the file in --init, --resume
-    /// or --config; else resnet18 for photos, resnet8-sprint for the recipe sprint, resnet18-cifar for any other]
+    /// or --config; else resnet18 for photos, and of a recipe resnet8-sprint (sprint), resnet20 (paper) or
+    /// resnet18-cifar (any other)]
     #[arg(long, value_name = "NAME", default_value = DEFAULT_ARCH, hide_default_value = true, add = completion::archs())]
     pub(crate) arch: Arch,
     #[command(flatten)]
@@ -115,7 +116,7 @@ pub(crate) struct StartArgs {
     /// Initialise the weights from a model file (safetensors, PyTorch, ONNX), a run folder, `last`, or
     /// ImageNet weights that torchvision or timm publish under this name, such as resnet18 or
     /// resnet50.a1_in1k (`resnet archs` lists them), which are downloaded; `none` for random ones.
-    /// Layers that it has not, or with another shape, such as a classifier for other classes, are
+    /// Layers that the file lacks, or has with another shape, such as a classifier for other classes, are
     /// initialised at random [default: for photos the published weights of the architecture, else none]
     #[arg(long, value_name = "NAME|FILE|DIR|last|none", value_parser = InitArg::parser(), add = completion::initial_weights())]
     pub(crate) init: Option<InitArg>,

@@ -57,6 +57,11 @@ pub(crate) fn rate(text: &str) -> Result<f64, String> {
     number(text, "a number above 0", |x: &f64| x.is_finite() && *x > 0.0)
 }
 
+/// The decay of an average.
+pub(crate) fn average_decay(text: &str) -> Result<f64, String> {
+    number(text, "a number from 0 up to, but not including, 1", |x| (0.0..1.0).contains(x))
+}
+
 /// The parameter of a Beta distribution.
 pub(crate) fn alpha(text: &str) -> Result<f64, String> {
     number(text, "a number from 0 to 1000", |x| (0.0..=1000.0).contains(x))

@@ -83,10 +83,10 @@ impl EpochBar {
             );
         }
         format!(
-            "loss {:.3} acc {:.1}% lr {:.3} {:.0}/s {} left, run {}",
+            "loss {:.3} acc {:.1}% lr {} {:.0}/s {} left, run {}",
             b.loss,
             b.accuracy,
-            b.learning_rate,
+            print::rate(b.learning_rate),
             b.images_per_second,
             print::clock(left.epoch),
             print::clock(left.run)

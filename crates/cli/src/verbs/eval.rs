@@ -243,6 +243,7 @@ mod tests {
             images: 6,
             seconds: 0.0,
             balanced_accuracy: 0.0,
+            f1: 0.0,
             macro_average: ClassScores::default(),
             weighted_average: ClassScores::default(),
             per_class: (0..classes).map(class).collect(),

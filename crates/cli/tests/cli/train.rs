@@ -178,11 +178,32 @@ fn a_budget_plans_the_length_and_states_the_drift() {
     let args =
         ["train", "synthetic", "--arch", "resnet8", "--limit-train", "96", "--limit-test", "20"];
     let out = s.run(&[&args[..], &["--budget", "2s", "--out", "run"]].concat()).success();
-    let notes = ["measuring the training speed", "planned 0:0", "than when its speed was measured"];
+    let notes = [
+        "measuring the training speed",
+        "planned 0:0",
+        "time than by the speed that was measured first",
+    ];
     assert!(notes.iter().all(|note| out.stderr.contains(note)), "{out:#?}");
     let log = fs::read_to_string(s.path("run/log.txt")).unwrap();
     assert!(log.contains("planned 0:0"), "{log}");
     assert!(!metrics(&s.path("run")).is_empty());
+}
+
+/// The frozen epochs are not compared with the recipe's own length, and the plan leaves some for all layers.
+#[test]
+fn a_budget_plans_around_frozen_epochs() {
+    let s = Sandbox::new();
+    let args = ["--budget", "3s", "--freeze-epochs", "20", "--recipe", "sprint"];
+    let small = ["train", "synthetic", "--arch", "resnet8", "--limit-train", "8"];
+    let rest = ["--limit-test", "8", "--batch-size", "8", "--out", "run"];
+    s.run(&[&small[..], &args, &rest].concat()).success();
+    let config = fs::read_to_string(s.path("run/config.toml")).unwrap();
+    let number = |key: &str| -> f64 {
+        let line = config.lines().filter_map(|line| line.strip_prefix(key)).next_back().unwrap();
+        line.trim_start_matches([' ', '=']).parse().unwrap()
+    };
+    let steps = number("until") * number("total_steps");
+    assert!((steps - 20.0).abs() < 1e-3, "{config}");
 }
 
 #[test]
@@ -247,6 +268,27 @@ mod signals {
             (9, 16, Some("finished".to_owned())),
         ];
         assert_eq!(segments(&run), expected);
+    }
+
+    /// Whether whoever runs the tests has SIGHUP ignored, which programs inherit.
+    fn ignores_hang_up() -> bool {
+        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+        mask.is_some_and(|mask| u64::from_str_radix(mask.trim(), 16).unwrap() & 1 == 1)
+    }
+
+    /// A terminal that closes stops a run, which is saved, unless `nohup` started it.
+    #[test]
+    fn a_hang_up_saves_the_run() {
+        let s = Sandbox::new();
+        let held = Held::at_the_end_of_an_epoch(&s, &small(&["--epochs", "2", "--out", "run"]));
+        held.signal("-HUP");
+        held.signal("-HUP");
+        let out = held.finish();
+        let (code, epochs) = if ignores_hang_up() { (0, 2) } else { (129, 1) };
+        assert_eq!(out.code, Some(code), "{out:#?}");
+        assert_eq!(metrics(&s.path("run")).len(), epochs, "{out:#?}");
+        s.run(&["train", "--resume", "run"]).success();
     }
 
     /// The first signal requests a stop that saves; the second ends the process at once.

@@ -109,7 +109,7 @@ pub enum DataError {
     /// A class would keep no photo to train on.
     #[error(
         "cannot take {validation} of {photos} photos for validation: each class must keep at least one to \
-         train on; take fewer (--validation), add photos, or give validation photos in a folder `val` beside \
+         train on; take fewer (--validation), add photos, or give validation photos in a folder `val` next to \
          `train`"
     )]
     ClassTooSmall {

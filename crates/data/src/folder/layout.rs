@@ -56,7 +56,7 @@ pub(super) fn layout(root: &Path, walk: &mut Walk<'_>) -> Result<Layout, DataErr
         let train = classes(root, String::new(), &mut top, walk)?;
         let named = names.iter().filter_map(|name| Some((name, Part::named(name.to_str()?)?)));
         let notes = named.map(|(name, _)| {
-            format!("{} is a class here, for there are folders beside it", name.to_string_lossy())
+            format!("{} is a class here, for there are folders next to it", name.to_string_lossy())
         });
         let notes = notes.collect();
         return Ok(Layout { train, validation: None, test: None, notes });

@@ -31,7 +31,7 @@ impl Why {
             Why::NoClass => {
                 ("photo outside the class folders", "photos outside the class folders", "")
             }
-            Why::NotAPart => ("folder beside train", "folders beside train", ""),
+            Why::NotAPart => ("folder next to train", "folders next to train", ""),
             Why::Repeated => (
                 "link to a folder that is in the class already",
                 "links to folders that are in the class already",

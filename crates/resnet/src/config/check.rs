@@ -35,7 +35,7 @@ impl TrainConfig {
         if let Some(muon) = recipe.muon {
             check_muon(muon)?;
             if !matches!(recipe.optimizer, OptimizerConfig::Sgd(_)) {
-                return Err("muon needs [sgd] beside it: it keeps its momentum there".to_owned());
+                return Err("muon needs [sgd] as well: it keeps its momentum there".to_owned());
             }
         }
         let rules = [

@@ -95,6 +95,7 @@ impl Accumulator {
             images: self.images(),
             seconds,
             balanced_accuracy: self.balanced_accuracy(),
+            f1: macro_average(&self.classes).f1,
             macro_average: macro_average(&self.classes),
             weighted_average: weighted_average(&self.classes),
             per_class: per_class

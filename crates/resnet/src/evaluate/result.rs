@@ -27,6 +27,8 @@ pub struct Evaluation {
     /// Mean accuracy of the classes that have images, percent (scikit-learn's
     /// `balanced_accuracy_score`).
     pub balanced_accuracy: f64,
+    /// Mean F1 of all classes, percent: that of `macro`.
+    pub f1: f64,
     /// Mean scores of all classes.
     #[serde(rename = "macro")]
     pub macro_average: Scores,

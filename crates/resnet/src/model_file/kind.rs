@@ -20,7 +20,7 @@ const EXPORT_ONNX: &str = "export it to ONNX, or save its state dict with PyTorc
 const CONVERT: &str = "convert its weights to safetensors or to a PyTorch state dict first";
 const UNPACK: &str = "unpack it, and give the file inside";
 const FETCH: &str = "download the file itself again";
-const DATA: &str = "give the .onnx file beside it";
+const DATA: &str = "give the .onnx file next to it";
 
 impl Kind {
     pub(super) const UNKNOWN: Kind = Kind { what: "has an unknown format", remedy: ANOTHER };

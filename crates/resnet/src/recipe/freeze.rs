@@ -84,19 +84,47 @@ fn entry<'f>(all: &'f [Freeze], node: &str) -> Option<&'f Freeze> {
     all.iter().find(|freeze| freeze.layers.iter().any(|layer| is_in(node, layer)))
 }
 
-/// How much of a run is done before a step, which counts from 0.
-fn done(step: u64, total_steps: u64) -> f64 {
-    step as f64 / total_steps.max(1) as f64
+/// Steps of a run, whose length may have been changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunSteps {
+    /// As planned at its first step. What is frozen from the start trains again after a fraction of these, so
+    /// that a longer run does not freeze it a second time.
+    pub first: u64,
+    /// As planned now.
+    pub now: u64,
+}
+
+/// Of a run that keeps its length.
+impl From<u64> for RunSteps {
+    fn from(steps: u64) -> Self {
+        RunSteps { first: steps, now: steps }
+    }
+}
+
+impl Freeze {
+    /// How much of a run is done before a step, which counts from 0.
+    fn done(&self, step: u64, steps: RunSteps) -> f64 {
+        let is_start = self.from == 0.0 && self.until.is_some_and(|until| until < 1.0);
+        let total = if is_start { steps.first } else { steps.now };
+        step as f64 / total.max(1) as f64
+    }
 }
 
 /// The factor on the rate of a node's parameters at a step: that of the first entry that has it.
-pub(super) fn factor(all: &[Freeze], node: &str, step: u64, total_steps: u64) -> f64 {
-    entry(all, node).map_or(1.0, |freeze| freeze.factor(done(step, total_steps)))
+pub(super) fn factor(all: &[Freeze], node: &str, step: u64, steps: impl Into<RunSteps>) -> f64 {
+    let steps = steps.into();
+    entry(all, node).map_or(1.0, |freeze| freeze.factor(freeze.done(step, steps)))
 }
 
 /// Whether a batch norm uses its running statistics at a step.
-pub(super) fn is_in_eval(all: &[Freeze], node: &str, step: u64, total_steps: u64) -> bool {
-    let is_frozen = |freeze: &Freeze| freeze.is_frozen(done(step, total_steps));
+pub(super) fn is_in_eval(
+    all: &[Freeze],
+    node: &str,
+    step: u64,
+    steps: impl Into<RunSteps>,
+) -> bool {
+    let steps = steps.into();
+    let is_frozen = |freeze: &Freeze| freeze.is_frozen(freeze.done(step, steps));
     entry(all, node).is_some_and(|freeze| freeze.eval && is_frozen(freeze))
 }
 
@@ -181,6 +209,12 @@ mod tests {
             assert_eq!(factor(&all, node, step, 100), f64::from(u8::from(trains)), "{node} {step}");
             assert_eq!(is_in_eval(&all, node, step, 100), !trains, "{node} {step}");
         }
+        // A run that is made longer does not freeze them again; one that stops layers late does so later.
+        let longer = RunSteps { first: 100, now: 1000 };
+        let at = |step| factor(&all, "conv1", step, longer);
+        assert_eq!((at(29), at(30), at(299)), (0.0, 1.0, 1.0));
+        let late = [freeze(&["conv1"], 0.5, 0.5)];
+        assert_eq!([499, 500].map(|step| factor(&late, "conv1", step, longer)), [1.0, 0.0]);
         // An epoch begins where it does, whatever their number.
         for epochs in 1..60 {
             for until in 1..epochs {

@@ -50,7 +50,11 @@ impl Recipe {
 
     /// The network of a recipe, where no other is given.
     pub fn default_arch(name: &str) -> &'static str {
-        if name == "sprint" { "resnet8-sprint" } else { "resnet18-cifar" }
+        match name {
+            "sprint" => "resnet8-sprint",
+            "paper" => "resnet20",
+            _ => "resnet18-cifar",
+        }
     }
 
     /// A recipe of its usual length for an architecture; none if the name is unknown. Its dtype is fp32;

@@ -22,6 +22,14 @@ pub fn set_epochs(run: &mut RunFolder, epochs: u64) -> Result<Option<String>, Tr
         Some(file) => checkpoint::state(file, config).map_err(TrainError::resume(run, file))?,
         None => initial_state(config),
     };
+    if let Some(patience) = config.recipe.patience.filter(|&n| state.is_out_of_patience(n)) {
+        return Err(TrainError::Length(format!(
+            "{} is over: none of its last {patience} epochs was better than one before (its recipe has patience = \
+             {patience}); start a new run from its weights with --init {}",
+            run.path().shown(),
+            quoted_path(run.path())
+        )));
+    }
     let State { progress: Progress { step, epoch, batch, .. }, .. } = state;
     let trained = epoch - u64::from(batch == 0);
     let folder = run.path();
@@ -52,7 +60,7 @@ pub fn set_epochs(run: &mut RunFolder, epochs: u64) -> Result<Option<String>, Tr
     longer.check().map_err(RunError::Invalid)?;
     let note = format!(
         "the run has {epochs} epochs in all now, instead of {}: from epoch {epoch} on, the learning rate \
-         is that of a run of {epochs} epochs ({:.4} first)",
+         is that of a run of {epochs} epochs ({:.3e} first)",
         config.epochs(),
         longer.lr_at(step)
     );

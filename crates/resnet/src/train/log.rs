@@ -66,7 +66,7 @@ impl Event {
                 Some(line)
             }
             Event::Batch(b) if b.batch % EVERY == 0 => Some(format!(
-                "epoch {}/{} batch {}/{}: loss {:.4}, accuracy {:.2}%, rate {:.4}, {:.0} images/s",
+                "epoch {}/{} batch {}/{}: loss {:.4}, accuracy {:.2}%, rate {:.3e}, {:.0} images/s",
                 b.epoch,
                 b.epochs,
                 b.batch,

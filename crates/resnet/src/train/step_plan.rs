@@ -5,6 +5,7 @@ use crate::{
     engine::{Engine, EngineError},
     graph::{NodeId, Op},
     network::Network,
+    recipe::RunSteps,
 };
 
 /// The plan of the last step, and what that of the next depends on.
@@ -60,7 +61,8 @@ impl StepPlan {
         [height, width]: [usize; 2],
         step: u64,
     ) -> Result<(), EngineError> {
-        let (recipe, steps) = (&config.recipe, config.length_at(step));
+        let recipe = &config.recipe;
+        let steps = RunSteps { first: config.length_at(0), now: config.length_at(step) };
         let mut rates = vec![1.0; self.rates.len()];
         let mut plan = Planned { height, width, frozen: Vec::new(), eval: Vec::new() };
         for &Layer { node, ref name, is_norm, trains, depth } in &self.layers {

@@ -59,11 +59,9 @@ struct Inner {
 }
 
 impl Dashboard {
-    /// Switches the terminal to the dashboard of a run, which may have a position among others. From now on
-    /// SIGHUP stops the run.
+    /// Switches the terminal to the dashboard of a run, which may have a position among others.
     pub(crate) fn open(position: Option<Position>, interrupt: &Interrupt) -> io::Result<Dashboard> {
         let screen = Screen::open()?;
-        interrupt.catch_hang_up()?;
         let inner = Inner { state: State::new(position), ..Inner::default() };
         let shared = Arc::new(Shared { inner: inner.into(), ..Shared::default() });
         let thread = thread::Builder::new().name("dashboard".into()).spawn({

@@ -22,7 +22,7 @@ fn is_residual(net: &str) -> bool {
     net.parse::<Arch>().is_ok_and(|net| net.residual)
 }
 
-/// Training error (dashed) and test error (bold) over epochs: plain nets beside residual ones, where there are
+/// Training error (dashed) and test error (bold) over epochs: plain nets next to residual ones, where there are
 /// both.
 pub(super) fn errors(results: &Results, (headline, detail): (&str, &str), theme: &Theme) -> String {
     let (residual, plain): (Vec<&NetResult>, Vec<&NetResult>) =

@@ -37,7 +37,7 @@ pub(crate) fn run(args: &ExperimentArgs, global: &Global) -> anyhow::Result<Exit
     let setup = Setup::new(args)?;
     let asked = setup.experiment()?;
     let mut experiment = asked.clone().in_folder(&setup.folder)?;
-    let interrupt = Interrupt::catch().context("cannot catch Ctrl-C")?;
+    let interrupt = Interrupt::of_training(1).context("cannot catch Ctrl-C")?;
     if experiment.decided.is_none() {
         experiment.decided = Some(decide::decide(&setup, global, &interrupt)?);
     }

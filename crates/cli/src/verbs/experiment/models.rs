@@ -67,7 +67,7 @@ pub(super) fn run(args: &ExperimentArgs, global: &Global) -> anyhow::Result<()> 
     };
     let data = match (&args.data, &of_run) {
         (Some(data), _) => data.clone(),
-        (None, Some(TrainingData::Named(source))) => DataArg::Named(*source),
+        (None, Some(TrainingData::Named(source, _))) => DataArg::Named(*source),
         (None, Some(TrainingData::Photos(root, ..))) => DataArg::Folder(root.into()),
         (None, None) => unreachable!("one of them was asked for"),
     };
@@ -82,7 +82,15 @@ pub(super) fn run(args: &ExperimentArgs, global: &Global) -> anyhow::Result<()> 
         let (images, normalisation) =
             images(&model, (&data, of_run.as_ref()), args, global, &interrupt)?;
         let (arch, network) = (model.arch.to_string(), &model.network);
-        found.push(responses::of_net(&name, &arch, network, &images, &normalisation, global)?);
+        found.push(responses::of_net(
+            &name,
+            &arch,
+            network,
+            &images,
+            &normalisation,
+            global,
+            &interrupt,
+        )?);
     }
     make_distinct(&mut found, &named);
     let default = runs::folder(&format!("experiment-responses-{}", data.in_a_name()));
@@ -129,12 +137,17 @@ fn images(
     global: &Global,
     interrupt: &Interrupt,
 ) -> anyhow::Result<(ImageSet, Normalisation)> {
-    let given = config::given_normalisation(args.images.normalisation);
+    let given = config::given_normalisation_of(args.images.normalisation, &model.network)?;
     let known = given.or(model.normalisation.clone());
     match data {
         DataArg::Named(source) => {
             let limits = Limits { train: Some(1), test: args.images.limit_test };
-            let set = data::load(*source, &args.data_dir, limits, global, interrupt)?;
+            let of_run = match of_run {
+                Some(TrainingData::Named(_, folder)) => folder.clone(),
+                _ => None,
+            };
+            let folder = args.data_dir.or_of_run(of_run);
+            let set = data::load(*source, &folder, limits, global, interrupt)?;
             model.check_fit(&set.name, set.classes.len(), set.test.channels)?;
             let stated = Some(model.image_size).filter(|_| model.states_image_size);
             let set = data::resized(set, args.images.image_size.or(stated), global)?;
@@ -152,7 +165,7 @@ fn images(
             };
             let channels = model.network.graph().in_channels();
             model.check_fit(&root.to_string_lossy(), classes.len(), channels)?;
-            photo_folder::limit(&mut list, args.images.limit_test, 0)?;
+            photo_folder::limit_test_photos(&mut list, args.images.limit_test, 0);
             let normalisation = known.unwrap_or_else(Normalisation::imagenet);
             let mut preparation = model.preparation(&normalisation).with_context(|| {
                 format!("{} takes neither grey nor colour images", model.path.shown())

@@ -55,7 +55,15 @@ pub(super) fn of_runs(
         let model = run::load_model(&folder, &Default::default())?;
         let normalisation = model.normalisation.unwrap_or(data.normalisation);
         let name = run.net.to_string();
-        found.push(of_net(&name, &name, &model.network, &images, &normalisation, global)?);
+        found.push(of_net(
+            &name,
+            &name,
+            &model.network,
+            &images,
+            &normalisation,
+            global,
+            interrupt,
+        )?);
     }
     let headline = format!("Responses of layers on {}", setup.data.in_a_name());
     write(&setup.folder, &found, &headline)?;
@@ -70,6 +78,7 @@ pub(super) fn of_net(
     images: &ImageSet,
     normalisation: &Normalisation,
     global: &Global,
+    interrupt: &Interrupt,
 ) -> anyhow::Result<NetResponses> {
     let activity = format!("responses of {}", brief(name));
     let progress = DelayedProgress::new(&activity, images.len(), global.quiet);
@@ -80,9 +89,13 @@ pub(super) fn of_net(
     let layers = responses(network, images, normalisation, Dtype::Fp32, &device, &mut |done| {
         count = done;
         progress.set(done);
-        ControlFlow::Continue(())
+        match interrupt.check() {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(_) => ControlFlow::Break(()),
+        }
     });
     progress.clear();
+    interrupt.check()?;
     let layers = layers?.unwrap_or_default();
     Ok(NetResponses { name: name.to_owned(), arch: arch.to_owned(), images: count, layers })
 }

@@ -120,7 +120,8 @@ impl Setup<'_> {
     /// The photos that there are now, if the data are photos.
     pub(super) fn photos(&self) -> anyhow::Result<Option<PhotosSeen>> {
         let DataArg::Folder(root) = &self.data else { return Ok(None) };
-        let set = PhotoSet::open(&absolute(root)?, self.args.images.labels.as_deref())?;
+        let labels = self.args.images.labels.as_ref().map(absolute).transpose()?;
+        let set = PhotoSet::open(&absolute(root)?, labels.as_deref())?;
         Ok(Some(PhotosSeen::of(&set)))
     }
 

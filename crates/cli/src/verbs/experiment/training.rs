@@ -156,7 +156,7 @@ impl Training<'_> {
             args.images.reading = setup.args.images.reading.clone();
             args.data_dir = setup.args.data_dir.clone();
             let (folder, data, note) = resume(&args, &folder, loading, interrupt)?;
-            let device = global.training_device(folder.config(), 1)?;
+            let device = global.resumed_device(&folder, 1)?;
             (folder, data, note, device)
         } else {
             self.check_photos()?;

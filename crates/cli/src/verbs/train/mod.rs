@@ -102,7 +102,9 @@ fn run_first(group: &Group, args: &TrainArgs, global: &Global) -> anyhow::Result
     match outcome {
         Outcome::Finished(last) => {
             printed?;
-            if let Some(planned) = planned {
+            // Not of a run that --patience ended.
+            let is_whole = last.epoch == folder.config().epochs();
+            if let Some(planned) = planned.filter(|_| is_whole) {
                 let note = drift(planned, began.elapsed().as_secs_f64());
                 if let Ok(mut log) = Log::open(folder.path()) {
                     log.write(&Event::Note(note.clone()));
@@ -207,9 +209,9 @@ impl Session<'_> {
 /// How the time of a run compares with the plan of its --budget.
 fn drift(planned: f64, took: f64) -> String {
     let change = 100.0 * (took / planned - 1.0);
-    let speed = if change > 0.0 { "slower" } else { "faster" };
+    let more = if change > 0.0 { "more" } else { "less" };
     format!(
-        "planned {}, took {}: the machine was {:.1}% {speed} than when its speed was measured",
+        "planned {}, took {}: {:.1}% {more} time than by the speed that was measured first",
         print::clock(planned),
         print::clock(took),
         change.abs()

@@ -93,10 +93,12 @@ pub(in crate::verbs) fn start(
         let mut fit = |config: &mut TrainConfig| -> anyhow::Result<f64> {
             let (speed, an_epoch) =
                 (train::measure(config, &data, &device)?, config.steps_per_epoch());
-            config.total_steps = speed.steps_within(budget, an_epoch);
+            let steps = speed.steps_within(budget, an_epoch);
+            // After those that another program has trained.
+            config.total_steps = steps + (config.first_epoch() - 1) * an_epoch;
             config.earlier_lengths.clear();
-            overrides::end_freeze(&args.recipe, config)?;
-            *planned_seconds = Some(speed.seconds(config.total_steps, an_epoch));
+            overrides::freeze_within(&args.recipe, config);
+            *planned_seconds = Some(speed.seconds(steps, an_epoch));
             Ok(config.total_steps as f64 / an_epoch as f64)
         };
         let epochs = fit(&mut config)?;
@@ -104,12 +106,23 @@ pub(in crate::verbs) fn start(
         let mut planned = config::build(&settings, &start, &data, Some(epochs), cpu, global)?;
         planned.recipe.length = config.recipe.length;
         planned.total_steps = config.total_steps;
-        overrides::end_freeze(&args.recipe, &mut planned)?;
+        overrides::freeze_within(&args.recipe, &mut planned);
         fit_photos(&mut planned, args, cpu, global)?;
         if planned.recipe != config.recipe {
             config = planned;
             fit(&mut config)?;
         }
+        if args.recipe.fine_tuning.freeze_epochs.is_some() {
+            // The length decides which part of the run is frozen, and that the length.
+            for _ in 0..3 {
+                let before = config.total_steps as f64;
+                fit(&mut config)?;
+                if (config.total_steps as f64 / before - 1.0).abs() < 0.02 {
+                    break;
+                }
+            }
+        }
+        overrides::end_freeze(&args.recipe, &mut config)?;
     }
     train::check_processes(&config, args.parallel.processes)?;
     interrupt.check()?;

@@ -73,14 +73,14 @@ fn parts_are_found_by_name() {
 fn a_class_of_trains_is_no_part() {
     let set = Folder::new(&["bus/1.jpg", "car/1.jpg", "train/1.jpg"]).open();
     assert_eq!(set.classes, ["bus", "car", "train"]);
-    assert_eq!(set.notes, ["train is a class here, for there are folders beside it"]);
+    assert_eq!(set.notes, ["train is a class here, for there are folders next to it"]);
     let set = Folder::new(&["bus/1.jpg", "test/1.jpg", "train/1.jpg"]).open();
     assert_eq!(set.classes, ["bus", "test", "train"]);
 
     let parts = ["train/a/1.jpg", "train/b/1.jpg", "val/a/1.jpg", "annotations/a/1.xml"];
     let set = Folder::new(&parts).open();
     assert_eq!(set.classes, ["a", "b"]);
-    let notes = ["val has no photos of b", "left out a folder beside train, annotations"];
+    let notes = ["val has no photos of b", "left out a folder next to train, annotations"];
     assert_eq!(set.notes, notes);
 }
 

@@ -1,0 +1,36 @@
+//! A recipe that needs more memory than there is.
+
+use resnet::{Cpu, config::TrainConfig, train};
+
+use crate::{
+    args::{Global, TrainArgs},
+    print,
+};
+
+/// Makes the batches of a run smaller, and the learning rate in proportion, if there is no memory for
+/// those of its recipe next to `kept` bytes of something else.
+pub(crate) fn fit_memory(
+    config: &mut TrainConfig,
+    args: &TrainArgs,
+    kept: u64,
+    cpu: &Cpu,
+    global: &Global,
+) -> anyhow::Result<()> {
+    let asked = config.recipe.batch_size.min(config.data.train_images);
+    // Where not even one image fits, training says so.
+    let Some(largest) = train::largest_batch(config, kept, cpu)?.filter(|&largest| largest < asked)
+    else {
+        return Ok(());
+    };
+    let epochs = config.total_steps as f64 / config.steps_per_epoch() as f64;
+    let recipe = &mut config.recipe;
+    let mut note = format!("there is memory for batches of {largest} images, not of {asked}");
+    if args.recipe.optimizer.lr.is_none() {
+        recipe.lr *= largest as f64 / asked as f64;
+        note += &format!("; the learning rate is {}, in proportion", print::rate(recipe.lr as f32));
+    }
+    recipe.batch_size = largest;
+    config.total_steps = (epochs * config.steps_per_epoch() as f64).round() as u64;
+    global.note(note);
+    Ok(())
+}
