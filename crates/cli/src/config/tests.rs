@@ -1,4 +1,7 @@
-use resnet::{data::LoadOptions, optim::SgdConfig};
+use resnet::{
+    data::{LoadOptions, Normalisation},
+    optim::SgdConfig,
+};
 
 use super::*;
 use crate::args::{Cli, Verb};
