@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use resnet::{
     Arch, Cpu, Dtype,
     config::{DataConfig, PhotosConfig, TrainConfig},
-    data::{self, Augment, Flip, ImageSet, Parts},
+    data::{self, Augment, Flip, ImageSet, Normalisation, Parts},
     model_file::{DEMO, PublishedWeights},
     recipe::{Length, Recipe},
     run::CONFIG,
@@ -19,7 +19,7 @@ use crate::{
     overrides, runs, weights,
 };
 
-use self::normalisation::mean_image;
+use self::normalisation::{mean_image, of_model_or_data};
 pub(crate) use self::{
     memory::fit_memory,
     normalisation::{given_normalisation, given_normalisation_of},
@@ -43,13 +43,21 @@ pub(crate) struct StartingPoint {
     pub(crate) weights: Option<String>,
     /// Finished epochs of the checkpoint, if the run resumes it.
     pub(crate) finished_epochs: Option<u64>,
+    /// How the model's pixels were normalised, if its file says so.
+    pub(crate) normalisation: Option<Normalisation>,
 }
 
 impl StartingPoint {
     /// Random weights.
     pub(crate) fn random(arch: Arch) -> StartingPoint {
-        let (checkpoint, published, weights, finished_epochs) = (None, None, None, None);
-        StartingPoint { arch, checkpoint, published, weights, finished_epochs }
+        StartingPoint {
+            arch,
+            checkpoint: None,
+            published: None,
+            weights: None,
+            finished_epochs: None,
+            normalisation: None,
+        }
     }
 }
 
@@ -103,13 +111,13 @@ impl Settings {
         let images = &mut args.images;
         let photos = data.photos.as_ref();
         let is_own = photos.is_some_and(|photos| photos.own_validation);
-        let validation = Some(data.validation).filter(|&images| images > 0 && !is_own);
-        images.validation = images.validation.or(validation.map(Share::Images));
         let is_same = args.data.is_that_of(data);
         if is_same || (args.data.is_folder() && photos.is_some()) {
             images.image_size = images.image_size.or(Some(data.image_size));
         }
         if is_same {
+            let validation = Some(data.validation).filter(|&images| images > 0 && !is_own);
+            images.validation = images.validation.or(validation.map(Share::Images));
             // A table has the photos of one folder.
             let labels = photos.and_then(|photos| photos.labels.clone());
             images.labels = images.labels.take().or(labels);
@@ -149,6 +157,7 @@ impl Settings {
             published: None,
             weights: base.and_then(|base| base.init_weights.clone()),
             finished_epochs: base.and_then(|base| base.continues_after),
+            normalisation: None,
         }
     }
 
@@ -187,18 +196,22 @@ impl Settings {
     /// follow the configuration of a data set.
     fn suit_data(&self, recipe: &mut Recipe) {
         let base = self.base().filter(|_| !self.args.is_given("--recipe"));
-        let is_same = base.is_some_and(|base| match &self.args.data {
-            DataArg::Named(source) => source.name() == base.data.name,
-            DataArg::Folder(_) => base.data.photos.is_some(),
-        });
-        if is_same {
-            return;
+        let is_folder = self.args.data.is_folder();
+        let is_of_folder = base.map_or(is_folder, |base| base.data.photos.is_some());
+        match (is_folder, is_of_folder) {
+            (true, false) => {
+                recipe.image_sizes.clear();
+                recipe.augment = Augment::NONE;
+            }
+            (false, true) => {
+                recipe.transform = None;
+                recipe.augment = Augment::default();
+            }
+            _ => {}
         }
-        if !self.args.data.may_be_mirrored() {
+        let is_same = base.is_some_and(|base| self.args.data.is_that_of(&base.data));
+        if !self.args.data.may_be_mirrored() && !is_same {
             recipe.augment.flip = Flip::Never;
-        }
-        if self.args.data.is_folder() {
-            recipe.image_sizes.clear();
         }
     }
 
@@ -291,7 +304,7 @@ pub(crate) fn build(
         ImageSet::Photos(photos) => {
             let resize = photos.preparation().resize.unwrap_or(image_size);
             if let Some(name) = args.recipe.augmentation.augment {
-                recipe.transform = Some(name.transform(resize));
+                recipe.transform = Some(name.of(recipe.transform.take(), resize));
             }
             Some(PhotosConfig {
                 resize,
@@ -306,6 +319,10 @@ pub(crate) fn build(
         check_stated(args, base, data, train_images, global)?;
     }
     let known = stated.map(|base| base.config.data.normalisation.clone());
+    let normalisation =
+        given_normalisation(args.images.normalisation).or(known).unwrap_or_else(|| {
+            of_model_or_data(start.normalisation.as_ref(), data, image_size, global)
+        });
     let dir = args.data_dir.path.as_ref().or(args.data_dir.from_run.as_ref());
     let length = settings.length(&recipe);
     let mut config = TrainConfig {
@@ -326,9 +343,7 @@ pub(crate) fn build(
             validation,
             limit_train: args.images.limit_train,
             limit_test: args.images.limit_test,
-            normalisation: given_normalisation(args.images.normalisation)
-                .or(known)
-                .unwrap_or_else(|| data.normalisation.clone()),
+            normalisation,
             photos,
         },
         recipe,

@@ -79,7 +79,8 @@ pub(crate) fn open(
         (list, identities)
     };
     let named = [Some(train), validation, test].map(|list| list.map(unread));
-    let parts = parts(&root, classes, named, size, &args.images.reading, global)?;
+    let sizes = [size, resize_for(size)];
+    let parts = parts(&root, classes, named, sizes, &args.images.reading, global)?;
     Ok(Parts { own_validation, ..parts })
 }
 
@@ -144,7 +145,9 @@ fn of_config(
     global: &Global,
 ) -> anyhow::Result<Parts> {
     let (root, classes) = (Path::new(&config.data.name), config.data.classes.clone());
-    let parts = parts(root, classes, named, config.data.image_size, reading, global)?;
+    let size = config.data.image_size;
+    let resize = config.data.photos.as_ref().map_or(resize_for(size), |photos| photos.resize);
+    let parts = parts(root, classes, named, [size, resize], reading, global)?;
     let own_validation = config.data.photos.as_ref().is_some_and(|photos| photos.own_validation);
     Ok(Parts { own_validation, ..parts })
 }
@@ -196,7 +199,7 @@ fn parts(
     root: &Path,
     classes: Vec<String>,
     [train, validation, test]: [Option<NamedPhotos>; 3],
-    size: usize,
+    [size, resize]: [usize; 2],
     reading: &PhotoReadingArgs,
     global: &Global,
 ) -> anyhow::Result<Parts> {
@@ -207,7 +210,7 @@ fn parts(
     let photos = train.len() + held_out.iter().sum::<usize>();
     let cache = cache(reading, photos, size);
     let workers = reading.workers.unwrap_or(global.cpu_threads());
-    let preparation = Preparation::new(size, Some(resize_for(size)), 3);
+    let preparation = Preparation::new(size, Some(resize), 3);
     let train = Photos::new(train, preparation, PhotoOptions { workers, cache })
         .with_identities(identities);
     let other = |part: Option<NamedPhotos>| {

@@ -150,6 +150,9 @@ impl Engine {
     /// do not move them. Evaluation stays as it is. The memory of earlier
     /// plans is used again; smaller images need no more.
     ///
+    /// Frozen parameters have no gradient: give them the rate 0 too ([`Engine::set_rates`]), or momentum and weight decay
+    /// still move them.
+    ///
     /// Steps do not depend on which were planned before: a network has the same values as if its engine
     /// had been made for this.
     ///

@@ -234,8 +234,9 @@ pub(crate) enum AugmentName {
 }
 
 impl AugmentName {
-    /// The augmentation, for photos whose shorter side is `resize` in evaluation.
-    pub(crate) fn transform(self, resize: usize) -> Transform {
+    /// The augmentation in place of a recipe's, whose other operations stay, for photos whose shorter side is
+    /// `resize` in evaluation.
+    pub(crate) fn of(self, recipe: Option<Transform>, resize: usize) -> Transform {
         let policy = match self {
             AugmentName::None => {
                 let crop = Crop::Center(CenterCrop { resize: Some(resize) });
@@ -245,7 +246,7 @@ impl AugmentName {
             AugmentName::RandAugment => Some(Policy::RandAugment(Default::default())),
             AugmentName::TrivialAugment => Some(Policy::TrivialAugmentWide(Default::default())),
         };
-        Transform { policy, ..Transform::default() }
+        Transform { policy, ..recipe.unwrap_or_default() }
     }
 }
 

@@ -1,13 +1,13 @@
 //! A recipe that needs more memory than there is.
 
-use resnet::{Cpu, config::TrainConfig, train};
+use resnet::{Cpu, config::TrainConfig, optim::OptimizerConfig, train};
 
 use crate::{
     args::{Global, TrainArgs},
     print,
 };
 
-/// Makes the batches of a run smaller, and the learning rate in proportion, if there is no memory for
+/// Makes the batches of a run smaller, and the learning rate in proportion (AdamW's by the root), if there is no memory for
 /// those of its recipe next to `kept` bytes of something else.
 pub(crate) fn fit_memory(
     config: &mut TrainConfig,
@@ -26,8 +26,13 @@ pub(crate) fn fit_memory(
     let recipe = &mut config.recipe;
     let mut note = format!("there is memory for batches of {largest} images, not of {asked}");
     if args.recipe.optimizer.lr.is_none() {
-        recipe.lr *= largest as f64 / asked as f64;
-        note += &format!("; the learning rate is {}, in proportion", print::rate(recipe.lr as f32));
+        let part = largest as f64 / asked as f64;
+        let (factor, how) = match recipe.optimizer {
+            OptimizerConfig::Sgd(_) => (part, "in proportion"),
+            OptimizerConfig::AdamW(_) => (part.sqrt(), "in proportion to the root"),
+        };
+        recipe.lr *= factor;
+        note += &format!("; the learning rate is {}, {how}", print::rate(recipe.lr as f32));
     }
     recipe.batch_size = largest;
     config.total_steps = (epochs * config.steps_per_epoch() as f64).round() as u64;

@@ -6,7 +6,35 @@ use resnet::{
     data::{ImageSet, Normalisation, Parts},
 };
 
-use crate::{args::NormalisationArgs, error::Usage};
+use crate::{
+    args::{Global, NormalisationArgs},
+    error::Usage,
+};
+
+/// The normalisation of the model that a run starts from, if these images can have it: its weights know no other.
+/// Otherwise that of the data.
+pub(super) fn of_model_or_data(
+    of_model: Option<&Normalisation>,
+    data: &Parts,
+    image_size: usize,
+    global: &Global,
+) -> Normalisation {
+    let usual = &data.normalisation;
+    let channels = usual.mean.len();
+    let fits = |normalisation: &&Normalisation| {
+        let mean_image = normalisation.mean_image.as_ref();
+        normalisation.mean.len() == channels
+            && mean_image.is_none_or(|image| image.len() == channels * image_size * image_size)
+    };
+    let of_model = of_model.filter(fits).unwrap_or(usual);
+    if of_model != usual {
+        global.note(
+            "pixels are normalised as the model that the run starts from states, not as is usual for the data: --mean \
+             and --std choose others",
+        );
+    }
+    of_model.clone()
+}
 
 /// The mean of the images to train on, without those of the validation set.
 pub(super) fn mean_image(data: &Parts, config: &TrainConfig) -> anyhow::Result<Vec<f32>> {

@@ -1,7 +1,4 @@
-use resnet::{
-    data::{LoadOptions, Normalisation},
-    optim::SgdConfig,
-};
+use resnet::{data::LoadOptions, optim::SgdConfig};
 
 use super::*;
 use crate::args::{Cli, Verb};

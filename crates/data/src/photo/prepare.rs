@@ -82,7 +82,7 @@ impl Photo {
 
     /// The photo in RGB, with its shorter side shrunk to `shorter` pixels if it is longer
     /// (torchvision's `Resize(shorter)` on a PIL image).
-    pub(crate) fn shrunk(self, shorter: usize) -> Result<Photo, PhotoError> {
+    pub(crate) fn shrunk(self, shorter: usize, filter: Interpolation) -> Result<Photo, PhotoError> {
         let Photo { height, width, channels, .. } = self;
         let least = height.min(width);
         if least <= shorter {
@@ -92,7 +92,7 @@ impl Photo {
         }
         let side = |len: usize| shorter as u64 * len as u64 / least as u64;
         let (rows, columns) = (side(height), side(width));
-        let axis = |len, resized| Axis::new(Interpolation::Bilinear, len, resized, 0..resized);
+        let axis = |len, resized| Axis::new(filter, len, resized, 0..resized);
         let (of_rows, of_columns) = (axis(height, rows), axis(width, columns));
         let resized = resize(&self.pixels, width, channels, &of_rows, &of_columns)?;
         let pixels = self.coloured(resized, 3)?;

@@ -1,6 +1,6 @@
 //! What a photo is prepared to before any augmentation. This is what the cache keeps.
 
-use resnet_network::preprocess::Preparation;
+use resnet_network::preprocess::{Interpolation, Preparation};
 
 use crate::{
     photo::{Photo, PhotoError},
@@ -10,8 +10,8 @@ use crate::{
 /// The prepared form of a photo.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
-    /// In RGB, with the shorter side at most this long, to train on.
-    Shrunk(usize),
+    /// In RGB, with the shorter side at most this long, by this filter, to train on.
+    Shrunk(usize, Interpolation),
     /// The network's input, for evaluation.
     Square(Preparation),
     /// The same without the crop: as much of the photo as there is.
@@ -23,15 +23,16 @@ impl Form {
     /// again, so that no random crop of 44% of a photo's area or more is enlarged: 336 pixels for 224.
     /// A larger form would hold more detail for smaller crops, and take more memory. A crop that states
     /// the length of the shorter side gets it so, the greatest of several, or whole photos if it resizes none.
-    pub(crate) fn for_training(size: usize, crop: Crop) -> Form {
-        Form::Shrunk(match crop {
+    pub(crate) fn for_training(size: usize, crop: Crop, filter: Interpolation) -> Form {
+        let shorter = match crop {
             Crop::RandomResized(_) | Crop::Whole => size.saturating_mul(3).div_ceil(2),
             Crop::Random(RandomCrop { resize: Some(Shorter::Between([_, most])), .. }) => most,
             Crop::Random(RandomCrop { resize: Some(Shorter::To(side)), .. })
             | Crop::Center(CenterCrop { resize: Some(side) }) => side,
             Crop::Random(RandomCrop { resize: None, .. })
             | Crop::Center(CenterCrop { resize: None }) => usize::MAX,
-        })
+        };
+        Form::Shrunk(shorter, filter)
     }
 
     /// The pixels that a JPEG's shorter side needs while it is decoded, if fewer than all are enough:
@@ -39,7 +40,7 @@ impl Form {
     /// decodes all, since its pixels are those of torchvision.
     pub(crate) fn decoded_side(self) -> Option<usize> {
         match self {
-            Form::Shrunk(shorter) => Some(shorter.saturating_mul(2)),
+            Form::Shrunk(shorter, _) => Some(shorter.saturating_mul(2)),
             Form::Square(_) | Form::Whole(_) => None,
         }
     }
@@ -52,7 +53,7 @@ impl Form {
     /// A decoded photo in this form.
     pub(crate) fn of(self, photo: Photo) -> Result<Photo, PhotoError> {
         match self {
-            Form::Shrunk(shorter) => photo.shrunk(shorter),
+            Form::Shrunk(shorter, filter) => photo.shrunk(shorter, filter),
             Form::Square(preparation) => {
                 let pixels = photo.prepare(preparation)?;
                 let Preparation { image_size, channels, .. } = preparation;
@@ -72,6 +73,7 @@ mod tests {
     use super::*;
     use crate::photo::MemoryBudget;
 
+    const BILINEAR: Interpolation = Interpolation::Bilinear;
     const HEIGHT: usize = 800;
     const WIDTH: usize = 1000;
 
@@ -98,7 +100,7 @@ mod tests {
         let file = Cursor::new(file.to_vec());
         let then = |_: &[u8], photo: Photo| {
             let decoded = [photo.height, photo.width];
-            Ok((decoded, Form::Shrunk(shorter).of(photo)?))
+            Ok((decoded, Form::Shrunk(shorter, BILINEAR).of(photo)?))
         };
         budget.decode(file, Some(len), false, at_least, then).unwrap()
     }
@@ -112,7 +114,7 @@ mod tests {
             for (shorter, decoded) in
                 [(300, [800, 1000]), (200, [400, 500]), (100, [200, 250]), (49, [100, 125])]
             {
-                let form = Form::Shrunk(shorter);
+                let form = Form::Shrunk(shorter, BILINEAR);
                 let (found, reduced) = shrunk(&file, shorter, form.decoded_side());
                 let (whole, full) = shrunk(&file, shorter, None);
                 assert_eq!((found, whole), (decoded, [HEIGHT, WIDTH]), "{shorter}");
@@ -134,22 +136,23 @@ mod tests {
     #[test]
     fn small_photos_stay_as_they_are_and_grey_ones_get_colours() {
         let grey = Photo { height: 2, width: 3, channels: 1, pixels: (0..6).collect() };
-        let of = Form::Shrunk(2).of(grey.clone()).unwrap();
+        let of = Form::Shrunk(2, BILINEAR).of(grey.clone()).unwrap();
         let pixels = (0..6).flat_map(|value| [value; 3]).collect();
         assert_eq!(of, Photo { channels: 3, pixels, ..grey.clone() });
-        let tiny = Form::Shrunk(1).of(grey).unwrap();
+        let tiny = Form::Shrunk(1, BILINEAR).of(grey).unwrap();
         assert_eq!((tiny.height, tiny.width, tiny.channels), (1, 1, 3));
     }
 
     #[test]
     fn a_crop_of_its_own_resize_gets_photos_of_that_size() {
-        let of = |crop| Form::for_training(224, crop);
-        assert_eq!(of(Crop::default()), Form::Shrunk(336));
+        let of = |crop| Form::for_training(224, crop, BILINEAR);
+        assert_eq!(of(Crop::default()), Form::Shrunk(336, BILINEAR));
+        let shrunk = |shorter| Form::Shrunk(shorter, BILINEAR);
         let center = |resize| Crop::Center(CenterCrop { resize });
-        assert_eq!([center(Some(256)), center(None)].map(of), [256, usize::MAX].map(Form::Shrunk));
+        assert_eq!([center(Some(256)), center(None)].map(of), [256, usize::MAX].map(shrunk));
         let random = |resize| Crop::Random(RandomCrop { resize, padding: 0 });
         let crops = [Some(Shorter::To(256)), Some(Shorter::Between([256, 480])), None].map(random);
-        assert_eq!(crops.map(of), [256, 480, usize::MAX].map(Form::Shrunk));
-        assert_eq!(Form::Shrunk(usize::MAX).decoded_side(), Some(usize::MAX));
+        assert_eq!(crops.map(of), [256, 480, usize::MAX].map(shrunk));
+        assert_eq!(Form::Shrunk(usize::MAX, BILINEAR).decoded_side(), Some(usize::MAX));
     }
 }

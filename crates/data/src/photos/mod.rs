@@ -218,7 +218,8 @@ impl Photos {
         augmentation: Augmentation,
         epoch: u64,
     ) -> io::Result<Epoch> {
-        let form = Form::for_training(self.preparation.image_size, augmentation.transform.crop);
+        let Transform { crop, interpolation, .. } = augmentation.transform;
+        let form = Form::for_training(self.preparation.image_size, crop, interpolation);
         let work = Augmented { photos: self.clone(), form, augmentation, epoch };
         pipeline::start(plan, self.preparation.image_size, self.shared.workers, work)
     }

@@ -2,7 +2,10 @@
 
 use super::{TrainConfig, lengths};
 use crate::{
-    data::PaddingMode,
+    data::{
+        PaddingMode,
+        transform::{Crop, Transform},
+    },
     optim::{AdamWConfig, Average, Muon, OptimizerConfig, SgdConfig},
     recipe::{DataParallel, Recipe},
 };
@@ -38,7 +41,19 @@ impl TrainConfig {
                 return Err("muon needs [sgd] as well: it keeps its momentum there".to_owned());
             }
         }
+        let photos = self.data.photos.is_some();
+        let is_resized =
+            |transform: &Transform| matches!(transform.crop, Crop::RandomResized(_) | Crop::Whole);
         let rules = [
+            (
+                photos || recipe.transform.is_none(),
+                "recipe.transform is the augmentation of photos: images of a data set have recipe.augment",
+            ),
+            (
+                recipe.image_sizes.is_empty() || recipe.transform.as_ref().is_none_or(is_resized),
+                "image_sizes of photos need crop.random_resized or crop = \"whole\": other crops would show \
+                 less of a photo, not a smaller one",
+            ),
             (
                 self.total_steps > 0,
                 "the run has no steps: --epochs or --budget must be more than 0",

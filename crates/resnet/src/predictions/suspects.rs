@@ -3,7 +3,8 @@
 //!
 //! The threshold of a class is its mean probability over the images that are labelled so. An image counts
 //! as of another class than its label if that class is, of those whose probability reaches their
-//! threshold, the most probable one (the off-diagonal of the confident joint). Such images are ranked by
+//! threshold, the most probable one (the off-diagonal of the confident joint), unless the label is what the
+//! network predicts. Such images are ranked by
 //! self-confidence, the probability of the label: the lowest first. This is cleanlab's
 //! `filter_by="confident_learning"` with `self_confidence`.
 
@@ -51,7 +52,9 @@ impl Predictions {
             })?;
             let [self_confidence, probability] = [label, suggested].map(|c| probabilities[c]);
             let suspect = Suspect { image, label, self_confidence, suggested, probability };
-            (suggested != label && self_confidence.is_finite()).then_some(suspect)
+            let is_predicted = self.class(image) == label;
+            let is_suspect = suggested != label && !is_predicted && self_confidence.is_finite();
+            is_suspect.then_some(suspect)
         };
         let mut suspects: Vec<Suspect> = labels.iter().enumerate().filter_map(suspect).collect();
         suspects.sort_by(|a, b| a.self_confidence.total_cmp(&b.self_confidence));
@@ -100,6 +103,9 @@ mod tests {
         assert_eq!((found[0].image, found[0].label, found[0].suggested), (2, 0, 1));
         assert!((found[0].self_confidence - 0.1).abs() < 1e-6);
         assert!((found[0].probability - 0.7).abs() < 1e-6);
+        // A label that is predicted, below the threshold of its class, is no suspect. (Thresholds: 0.8, 0.3.)
+        let rows = [[0.98, 0.01, 0.01], [0.62, 0.37, 0.01], [0.3, 0.3, 0.4]];
+        assert!(of(&rows).suspects(&[0, 0, 1]).is_empty());
         // A class that nothing is labelled as is never suggested.
         assert!(of(&[[0.1, 0.1, 0.8], [0.6, 0.2, 0.2]]).suspects(&[0, 0]).is_empty());
     }

@@ -79,6 +79,11 @@ pub(super) fn check_data(
                  {size}x{size}x{channels}"
             ));
         }
+        if what == "training" && found != 3 && matches!(images, ImageSet::Photos(_)) {
+            return error(
+                "its training photos are grey, but photos are trained on in colour".to_owned(),
+            );
+        }
         if let ImageSet::Memory(images) = images
             && images.pixels.len() != images.len() * images.image_len()
         {

@@ -66,14 +66,14 @@ impl Event {
                 Some(line)
             }
             Event::Batch(b) if b.batch % EVERY == 0 => Some(format!(
-                "epoch {}/{} batch {}/{}: loss {:.4}, accuracy {:.2}%, rate {:.3e}, {:.0} images/s",
+                "epoch {}/{} batch {}/{}: loss {:.4}, accuracy {:.2}%, rate {}, {:.0} images/s",
                 b.epoch,
                 b.epochs,
                 b.batch,
                 b.batches,
                 b.batch_loss,
                 b.batch_accuracy,
-                b.learning_rate,
+                rate(b.learning_rate),
                 b.images_per_second
             )),
             Event::Batch(_) | Event::Evaluating { .. } => None,
@@ -161,6 +161,11 @@ impl Log {
             let _ = self.file.write_all(format!("{line}\n").as_bytes());
         }
     }
+}
+
+/// A learning rate, also a small one.
+fn rate(lr: f32) -> String {
+    if lr == 0.0 || lr >= 0.01 { format!("{lr:.4}") } else { format!("{lr:.3e}") }
 }
 
 #[cfg(test)]

@@ -68,7 +68,11 @@ impl Trainer<'_> {
         buckets.finish(self.engine.gradients_mut())?;
         let moved = moved.map(|moved| moved.wait()).transpose()?;
         let ([loss, weight, images, correct], stop) = exchange(group, &said, stop)?;
-        waited += computed.elapsed();
+        if group.size() > 1 {
+            waited += computed.elapsed();
+        } else {
+            waited = Duration::ZERO;
+        }
         sums.gradients.clear();
         sums.running.clear();
         self.sums = sums;

@@ -157,7 +157,8 @@ fn options(config: &TrainConfig) -> Option<Vec<String>> {
     }
     let resize = data.photos.as_ref().map(|photos| photos.resize);
     if let Some(resize) = resize.filter(|_| plain.transform != recipe.transform) {
-        let is_it = |name: &AugmentName| Some(name.transform(resize)) == recipe.transform;
+        let is_it =
+            |name: &AugmentName| Some(name.of(plain.transform.clone(), resize)) == recipe.transform;
         option("augment", name_of(is_it)?);
         plain.transform.clone_from(&recipe.transform);
     } else if plain.augment != recipe.augment && recipe.augment == Augment::NONE {

@@ -8,7 +8,7 @@ use std::{
 use resnet::{
     Arch, Cpu, Device,
     config::TrainConfig,
-    data::{self as sets, Flip, Parts},
+    data::{self as sets, Flip, Normalisation, Parts},
     model_file::{Partial, PublishedWeights, Weights},
     run::{Place, RunFolder},
     train,
@@ -164,7 +164,9 @@ fn starting_point(
         (None, Some(InitArg::Published(published, _))) => {
             let arch = known.unwrap_or(published.arch());
             let published = Some(published);
-            return Ok(StartingPoint { published, weights, ..StartingPoint::random(arch) });
+            let normalisation = Some(Normalisation::imagenet());
+            let start = StartingPoint::random(arch);
+            return Ok(StartingPoint { published, weights, normalisation, ..start });
         }
         (None, None) => {
             let mut start = settings.starting_point();
@@ -208,8 +210,13 @@ fn starting_point(
         }
     }
     let finished_epochs = start.resume.is_some().then(|| model.epochs.unwrap_or(0));
-    let checkpoint = Some(model.path);
-    Ok(StartingPoint { checkpoint, weights, finished_epochs, ..StartingPoint::random(model.arch) })
+    Ok(StartingPoint {
+        checkpoint: Some(model.path),
+        weights,
+        finished_epochs,
+        normalisation: model.normalisation,
+        ..StartingPoint::random(model.arch)
+    })
 }
 
 /// Refuses `--weights` where there is no file that they could be in.

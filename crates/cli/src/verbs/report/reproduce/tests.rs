@@ -27,6 +27,7 @@ fn configured(line: &str) -> TrainConfig {
         published: None,
         weights: args.start.weights.weights.as_ref().map(ToString::to_string),
         finished_epochs: args.start.resume.as_ref().map(|_| 0),
+        normalisation: None,
     };
     let options = LoadOptions {
         limit_train: args.images.limit_train,
@@ -143,7 +144,7 @@ fn augmentation_of_photos_has_a_name() {
         (AugmentName::RandAugment, "rand-augment"),
         (AugmentName::TrivialAugment, "trivial-augment"),
     ] {
-        config.recipe.transform = Some(name.transform(36));
+        config.recipe.transform = Some(name.of(None, 36));
         let command = reproduce(&config).command;
         assert!(command.contains(&format!("--augment {word} ")), "{command}");
     }
