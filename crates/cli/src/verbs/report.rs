@@ -13,7 +13,7 @@ use std::{
 };
 
 use anyhow::Context;
-use resnet::train::Segment;
+use resnet::{run::CONFIG, train::Segment};
 use resnet_formats::{Destination, Shown, atomic_write, create_numbered};
 use resnet_pictures::report::{self, Report, Run};
 use serde::Serialize;
@@ -60,6 +60,13 @@ pub(crate) fn run(args: &ReportArgs, global: &Global) -> anyhow::Result<()> {
     let folder = |run: &PathBuf| Ok(runs::resolve(run)?.into_owned());
     let folders: Vec<PathBuf> = args.runs.iter().map(folder).collect::<anyhow::Result<_>>()?;
     let (mut runs, mut details) = (Vec::new(), Vec::new());
+    // A pattern such as runs/* may also find experiments.
+    let is_other = |folder: &PathBuf| folder.is_dir() && !folder.join(CONFIG).is_file();
+    let (others, found): (Vec<_>, Vec<_>) = folders.iter().cloned().partition(is_other);
+    let folders = if found.is_empty() { folders } else { found };
+    for other in others.iter().filter(|other| !folders.contains(other)) {
+        global.note(format!("{} is left out: it is not a run folder", other.shown()));
+    }
     for folder in &folders {
         let Gathered { run, config, segments } = gather::gather(folder)?;
         runs.push(run);

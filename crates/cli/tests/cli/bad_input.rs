@@ -14,6 +14,7 @@ fn missing_models_and_runs() {
     let s = Sandbox::new();
     s.run(&["eval", "nowhere"]).fails(1, &["nowhere"]);
     s.run(&["summary", "nowhere"]).fails(2, &["'nowhere'", "no file of this name"]);
+    s.run(&["summary", "resnet8", "--weights", "ema"]).fails(2, &["--weights is for model files"]);
     s.run(&["train", "--resume", "nowhere"]).fails(1, &["nowhere does not exist", "--resume"]);
     s.run(&["train", "--resume", "last"]).fails(1, &["no run in runs", "the folder of a run"]);
     fs::create_dir(s.path("empty")).unwrap();

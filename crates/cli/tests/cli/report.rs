@@ -92,8 +92,11 @@ fn several_runs_are_compared() {
     let s = Sandbox::new();
     train(&s, "a/run", &[]);
     train(&s, "b/run", &["--seed", "9"]);
-    let out = s.run(&["report", "a/run", "b/run", "--no-eval"]).success();
+    fs::create_dir(s.path("experiment")).unwrap();
+    let out = s.run(&["report", "a/run", "experiment", "b/run", "--no-eval"]).success();
     assert_eq!(out.stdout, "report.html\n");
+    assert!(out.stderr.contains("note: experiment is left out"), "{out:#?}");
+    s.run(&["report", "experiment"]).fails(1, &["experiment is not a run folder"]);
     let page = fs::read_to_string(s.path("report.html")).unwrap();
     assert!(page.contains("<bdi>a/run</bdi>") && page.contains("<bdi>b/run</bdi>"));
     assert!(page.contains("<tr><th scope=\"row\">seed<td>0<td>9"));

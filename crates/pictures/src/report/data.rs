@@ -227,8 +227,7 @@ impl Run {
     /// The images by which the run is judged: those to test on, or else its validation set.
     pub fn part(&self) -> Part {
         let is_tested = self.metrics.iter().any(|epoch| epoch.test_accuracy.is_some());
-        let is_validated = self.metrics.iter().any(|epoch| epoch.validation_accuracy.is_some());
-        if is_validated && !is_tested { Part::Validation } else { Part::Test }
+        if self.is_validated() && !is_tested { Part::Validation } else { Part::Test }
     }
 
     /// The accuracy of an epoch on the images by which the run is judged, percent.
@@ -247,12 +246,19 @@ impl Run {
         }
     }
 
-    /// The epoch with the highest accuracy, or with the most of what it chose by; the earliest of equals.
+    /// Whether the best epoch was chosen on a validation set.
+    pub fn is_validated(&self) -> bool {
+        self.metrics.iter().any(|epoch| epoch.validation_accuracy.is_some())
+    }
+
+    /// The epoch that the run chose: that with the most of what it chose by, or with the highest accuracy on its
+    /// validation set, or else on the test set; the earliest of equals.
     pub fn best(&self) -> Option<&Epoch> {
         let has_other = self.metrics.iter().any(|epoch| epoch.chosen_by.is_some());
-        let score = |epoch: &Epoch| match has_other {
-            true => epoch.chosen_by.as_ref().map(|other| other.value),
-            false => self.accuracy(epoch),
+        let score = |epoch: &Epoch| match (has_other, self.is_validated()) {
+            (true, _) => epoch.chosen_by.as_ref().map(|other| other.value),
+            (false, true) => epoch.validation_accuracy,
+            (false, false) => epoch.test_accuracy,
         };
         let known = self.metrics.iter().filter(|&epoch| score(epoch).is_some());
         known.rev().max_by(|a, b| score(a).partial_cmp(&score(b)).expect("numbers"))

@@ -33,7 +33,7 @@ pub fn html(report: &Report) -> String {
     let fixed = [&header, &tables, &curves].into_iter().chain(&setups).map(String::len);
     let fixed =
         fixed.sum::<usize>() + [TEMPLATE, STYLE, SCRIPT].map(str::len).iter().sum::<usize>();
-    let mut room = MAX_BYTES.saturating_sub(fixed + RESERVE * runs.len().max(1));
+    let mut room = MAX_BYTES.saturating_sub(fixed + runs.iter().map(reserve).sum::<usize>());
     let sections: String = runs
         .iter()
         .zip(&setups)
@@ -59,8 +59,14 @@ pub fn html(report: &Report) -> String {
     )
 }
 
-/// Bytes of a run's section without pictures and setup.
-const RESERVE: usize = 20_000;
+/// Bytes of a run's section without pictures and setup, at most.
+fn reserve(run: &Run) -> usize {
+    let classes = run.evaluation.iter().flat_map(|evaluation| &evaluation.classes);
+    20_000 + classes.map(|class| ROW + 6 * class.len()).sum::<usize>()
+}
+
+/// Bytes of a class's row but its name, of which a character may be an entity.
+const ROW: usize = 300;
 
 const CURVES: &str = "\
 <div id=\"legend\" class=\"legend\"></div>\n\

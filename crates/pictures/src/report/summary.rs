@@ -1,7 +1,7 @@
 //! The summary: the main metrics of a run, or a comparison of several.
 
 use super::{
-    data::{ChosenBy, Epoch, Part, Run, State},
+    data::{Epoch, Part, Run, State},
     escape,
     format::{count, counted, grouped, loss, percent, throughput, time},
 };
@@ -81,8 +81,8 @@ fn comparison(runs: &[Run]) -> String {
                 format!("equal to {}", escape::name(&next.name))
             };
             format!(
-                "Of {} runs, <b>{}</b> reaches the highest {which}accuracy: <b>{first:.2}%</b> in \
-                 epoch {epoch}, {ahead}.",
+                "Of {} runs, <b>{}</b> reaches the highest {which}accuracy in its best epoch: \
+                 <b>{first:.2}%</b> in epoch {epoch}, {ahead}.",
                 runs.len(),
                 escape::name(&best.name)
             )
@@ -91,17 +91,23 @@ fn comparison(runs: &[Run]) -> String {
     }
 }
 
-/// What an epoch was chosen by, if that is not the accuracy.
-fn chosen_by(epoch: &Epoch) -> String {
-    let text = |other: &ChosenBy| format!(", by {} {:.2}%", other.name(), other.value);
-    epoch.chosen_by.as_ref().map_or_else(String::new, text)
+/// What an epoch was chosen by, if that is not the accuracy that is shown.
+fn chosen_by(run: &Run, epoch: &Epoch) -> String {
+    match (&epoch.chosen_by, run.part(), epoch.validation_accuracy) {
+        (Some(other), ..) => format!(", by {} {:.2}%", other.name(), other.value),
+        (None, Part::Test, Some(validation)) => {
+            format!(", by validation accuracy {validation:.2}%")
+        }
+        _ => String::new(),
+    }
 }
 
 fn cards(run: &Run) -> String {
     let Some(last) = run.last() else { return String::new() };
     let epoch = |epoch: u64| format!("epoch {epoch} of {}", run.epochs);
     let best = run.best();
-    let machine = run.machine.first().map_or_else(String::new, |(_, value)| value.clone());
+    let device = run.machine.iter().find(|(label, _)| label == "GPU").or(run.machine.first());
+    let machine = device.map_or_else(String::new, |(_, value)| value.clone());
     let train = format!("training {}", percent(last.train_accuracy));
     let part = run.part();
     let mut cards = vec![
@@ -109,7 +115,7 @@ fn cards(run: &Run) -> String {
         (
             format!("Best {}accuracy", part.word()),
             percent(best.and_then(|epoch| run.accuracy(epoch))),
-            best.map_or_else(String::new, |b| epoch(b.epoch) + &chosen_by(b)),
+            best.map_or_else(String::new, |b| epoch(b.epoch) + &chosen_by(run, b)),
         ),
     ];
     if part == Part::Test && last.validation_accuracy.is_some() {

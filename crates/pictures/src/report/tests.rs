@@ -181,6 +181,16 @@ fn the_best_epoch_is_the_one_that_the_run_chose() {
     assert_eq!(chosen.best().map(|epoch| epoch.epoch), Some(2));
     let page = html(&report(vec![chosen]));
     assert!(page.contains("<dd>60.00%<small>epoch 2 of 3, by F1 60.00%</small>"), "{page}");
+    // Not on the test set, where there is a validation set.
+    let mut validated = run("a", 3, "0.2");
+    for (epoch, [validation, test]) in
+        validated.metrics.iter_mut().zip([[60.0, 70.0], [75.0, 71.0], [71.0, 78.0]])
+    {
+        (epoch.validation_accuracy, epoch.test_accuracy) = (Some(validation), Some(test));
+    }
+    let page = html(&report(vec![validated]));
+    let card = "<dd>71.00%<small>epoch 2 of 3, by validation accuracy 75.00%</small>";
+    assert!(page.contains(card), "{page}");
     let line = r#"{"epoch":3,"chosen_by":{"metric":"balanced","value":81.5}}"#;
     let epoch: Epoch = serde_json::from_str(line).unwrap();
     assert_eq!(epoch.chosen_by.unwrap().name(), "balanced accuracy");
@@ -212,9 +222,9 @@ fn runs_are_compared() {
     let slow = Run { state: State::Stopped, epochs: 9, ..run("slow", 2, "0.01") };
     let page = html(&report(vec![run("fast", 3, "0.2"), slow]));
     assert!(page.contains("2 runs of resnet8 on synthetic"));
-    assert!(
-        page.contains("<b><bdi>fast</bdi></b> reaches the highest test accuracy: <b>68.33%</b>")
-    );
+    assert!(page.contains(
+        "<b><bdi>fast</bdi></b> reaches the highest test accuracy in its best epoch: <b>68.33%</b>"
+    ));
     assert!(page.contains("8.33 points above <bdi>slow</bdi>"));
     assert!(page.contains("Stopped: 2 of 9 epochs done"));
     // The rate differs, the batch size does not.
@@ -250,10 +260,12 @@ fn runs_without_test_images_are_judged_by_validation() {
     }
     assert!(!page.contains("Test accuracy") && !page.contains("test image"));
     let page = html(&report(vec![validated("a", 3, "0.1"), validated("b", 2, "0.1")]));
-    assert!(page.contains("reaches the highest validation accuracy: <b>68.33%</b>"));
+    assert!(
+        page.contains("reaches the highest validation accuracy in its best epoch: <b>68.33%</b>")
+    );
     assert!(page.contains("Final validation accuracy"));
     let page = html(&report(vec![validated("a", 3, "0.1"), run("b", 2, "0.1")]));
-    assert!(page.contains("reaches the highest accuracy: <b>68.33%</b>"));
+    assert!(page.contains("reaches the highest accuracy in its best epoch: <b>68.33%</b>"));
 }
 
 #[test]

@@ -85,6 +85,7 @@ impl Dashboard {
                 | Event::Note(_)
                 | Event::DeviceChanged { .. }
                 | Event::EpochEnd { .. }
+                | Event::Finished { .. }
         ) {
             inner.replay.push(event.clone());
         }

@@ -91,8 +91,11 @@ fn print_tables(check: &PhotoCheck, args: &PhotoCheckArgs, global: &Global) -> a
     let rows = problems.iter().map(|p| vec![p.what.clone(), p.count.clone(), p.example.clone()]);
     print::line(table(&headers, rows))?;
     if args.html.is_none() {
+        let labels = args.labels.as_ref();
+        let labels =
+            labels.map_or_else(String::new, |file| format!(" --labels {}", quoted_path(file)));
         global.status(format!(
-            "All of them: resnet data check {} --html page.html (or --json)",
+            "All of them: resnet data check {}{labels} --html page.html (or --json)",
             quoted_path(&args.photos)
         ));
     }

@@ -95,6 +95,12 @@ fn as_train(args: &PreviewArgs) -> TrainArgs {
         given("--seed");
         train.recipe.seed = seed;
     }
+    if args.images.validation.is_some() {
+        given("--validation");
+    }
+    if args.images.limit_train.is_some() {
+        given("--limit-train");
+    }
     train.start.config.clone_from(&args.config);
     train.recipe.augmentation = args.augmentation.clone();
     train.images = args.images.clone();

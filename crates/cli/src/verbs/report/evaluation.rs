@@ -60,7 +60,10 @@ pub(super) fn add(
         },
         data: None,
         labels: None,
-        limit_test: args.limit_test.or(config.data.limit_test),
+        // The photos of a run are those that it was limited to.
+        limit_test: args
+            .limit_test
+            .or(config.data.limit_test.filter(|_| config.data.photos.is_none())),
         data_dir,
     };
     let evaluated = evaluation::evaluate(&args, ResizingArgs::default(), Beside::default(), global)

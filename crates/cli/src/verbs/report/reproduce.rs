@@ -188,7 +188,10 @@ fn options(config: &TrainConfig) -> Option<Vec<String>> {
         None => known.as_ref().map(|known| known.normalisation.clone()),
     };
     let Normalisation { mean, std, mean_image } = &data.normalisation;
-    if usual.is_none_or(|usual| [&usual.mean, &usual.std] != [mean, std]) {
+    // A run from a model has that of the model, which is not read here.
+    if config.init_from.is_some()
+        || usual.is_none_or(|usual| [&usual.mean, &usual.std] != [mean, std])
+    {
         let list =
             |numbers: &[f32]| numbers.iter().map(f32::to_string).collect::<Vec<_>>().join(",");
         option("mean", list(mean));

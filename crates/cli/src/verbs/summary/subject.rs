@@ -28,6 +28,10 @@ impl Subject {
                 let why = "--arch is for model files: the argument is an architecture already";
                 Err(Usage(why.into()).into())
             }
+            Ok(_) if args.weights.weights.is_some() => {
+                let why = "--weights is for model files: the argument is an architecture";
+                Err(Usage(why.into()).into())
+            }
             Ok(arch) => Ok(Subject {
                 arch,
                 graph: arch.graph(args.classes.unwrap_or(arch.default_classes())),
