@@ -45,8 +45,12 @@ impl Reader<'_, '_> {
     pub(super) fn settings(&mut self, dict: Id) -> Result<Vec<(String, Scalar)>> {
         let pickle = self.pickle;
         let mut found = Vec::new();
-        for key in SETTINGS {
-            let Some(value) = pickle.entry(dict, key) else { continue };
+        let here = SETTINGS.into_iter().filter_map(|key| Some((key, pickle.entry(dict, key)?)));
+        let mut all: Vec<(&str, Id)> = here.collect();
+        // MMEngine's place.
+        let meta = pickle.entry(dict, "meta").and_then(|meta| pickle.entry(meta, "dataset_meta"));
+        all.extend(meta.map(|meta| ("meta.dataset_meta", meta)));
+        for (key, value) in all {
             let attributes = pickle.record(value).and_then(|record| record.state);
             let pairs = pickle.pairs(value).or_else(|| pickle.pairs(attributes?));
             let pairs = pairs.unwrap_or_default();

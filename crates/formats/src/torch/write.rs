@@ -155,7 +155,7 @@ fn write(destination: Destination<'_>, pickle: &[u8], storages: &[&Tensor]) -> i
     atomic_write(destination, |file| {
         let mut archive = Writer::new(file);
         archive.add_bytes(&entry("data.pkl"), pickle)?;
-        archive.add_bytes(&entry(".format_version"), b"1")?;
+        // No `.format_version`: it promises that entries lie where PyTorch's own writer puts them.
         archive.add_bytes(&entry(".storage_alignment"), b"64")?;
         archive.add_bytes(&entry("byteorder"), b"little")?;
         for (key, tensor) in storages.iter().enumerate() {

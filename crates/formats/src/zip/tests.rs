@@ -135,6 +135,17 @@ fn a_false_checksum_is_an_error() {
     refused(&bytes, "checksum of 'a/first'");
 }
 
+/// As `torch.serialization.set_crc32_options(False)` writes them.
+#[test]
+fn files_without_checksums_are_read() {
+    let mut bytes = sample();
+    for n in 0..3 {
+        let at = central(&bytes, n);
+        bytes[at + 16..at + 20].fill(0);
+    }
+    assert_eq!(read_all(&bytes).unwrap()[1], ("a/first".to_owned(), b"hello".to_vec()));
+}
+
 #[test]
 fn encryption_and_other_methods_are_errors() {
     let bytes = sample();

@@ -189,10 +189,13 @@ impl Rest {
         let is_layer = |name: &str, tensor: &Tensor| {
             let Some((layer, last)) = name.rsplit_once('.') else { return false };
             let weight = last == "weight" && tensor.shape.len() > 1;
+            // A layer norm, a PReLU or the like behind the stages.
+            let scale =
+                last == "weight" && features.is_some_and(|features| tensor.shape == [features]);
             if linear.contains(group_of(layer)) {
                 weight && tensor.shape.first().copied() == features
             } else {
-                weight || last == "running_mean"
+                weight || scale || last == "running_mean"
             }
         };
         let layers: Vec<String> = self

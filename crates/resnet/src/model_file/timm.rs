@@ -3,13 +3,14 @@
 //!
 //! timm's ResNets are torchvision's: `fc`, `downsample`, the stride in the 3x3 convolution.
 
-use std::{fs, io, path::Path};
+use std::{collections::BTreeMap, fs, io, path::Path};
 
 use resnet_formats::{
     atomic_write, brief,
     safetensors::{self, Metadata},
 };
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::{
     Model, ModelFileError,
@@ -31,10 +32,34 @@ struct Config {
     num_classes: Option<usize>,
     #[serde(default)]
     num_features: Option<usize>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    label_names: Option<Vec<String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none", alias = "labels")]
+    label_names: Option<LabelNames>,
+    /// None in files of early versions, which have its entries next to `architecture`.
     #[serde(default)]
-    pretrained_cfg: Pretrained,
+    pretrained_cfg: Option<Pretrained>,
+    /// Arguments of `timm.create_model` that are not the architecture's own.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    model_args: BTreeMap<String, Value>,
+}
+
+/// Names of the classes, or numbers with names.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(untagged)]
+enum LabelNames {
+    List(Vec<String>),
+    Numbered(BTreeMap<String, String>),
+}
+
+impl LabelNames {
+    /// The names, if each number from 0 on has one.
+    fn list(&self) -> Option<Vec<&String>> {
+        match self {
+            LabelNames::List(names) => Some(names.iter().collect()),
+            LabelNames::Numbered(names) => {
+                (0..names.len()).map(|number| names.get(&number.to_string())).collect()
+            }
+        }
+    }
 }
 
 /// The preprocessing of images.
@@ -56,11 +81,14 @@ struct Pretrained {
 
 /// The metadata of a `config.json`.
 pub(super) fn read_config(path: &Path, text: &str) -> Result<Metadata, ModelFileError> {
-    let config: Config = parse(path, text)?;
+    let mut config: Config = parse(path, text)?;
+    if config.pretrained_cfg.is_none() {
+        config.pretrained_cfg = Some(parse(path, text)?);
+    }
     let arch = config
         .architecture
         .as_deref()
-        .map(own_name)
+        .map(|name| Ok(own_name(name)? + activation(&config.model_args)?))
         .transpose()
         .map_err(|message| ModelFileError::Network { path: path.to_owned(), message })?;
     to_metadata(&config, arch)
@@ -119,6 +147,45 @@ pub(super) fn own_name(name: &str) -> Result<String, String> {
     }
 }
 
+/// The option of an architecture for the activation of `model_args`; empty for ReLU. Other arguments that change what is
+/// computed are refused.
+fn activation(model_args: &BTreeMap<String, Value>) -> Result<&'static str, String> {
+    let mut option = "";
+    for (name, value) in model_args {
+        let is_usual = match (&**name, value) {
+            ("act_layer", Value::String(act)) => match &**act {
+                "relu" => true,
+                "gelu" => {
+                    option = "+gelu";
+                    true
+                }
+                "silu" | "swish" => {
+                    option = "+silu";
+                    true
+                }
+                _ => false,
+            },
+            ("global_pool", Value::String(pool)) => pool == "avg",
+            ("output_stride", Value::Number(stride)) => stride.as_u64() == Some(32),
+            (
+                "in_chans" | "num_classes" | "img_size" | "drop_rate" | "drop_path_rate"
+                | "drop_block_rate",
+                _,
+            )
+            | (_, Value::Null) => true,
+            _ => false,
+        };
+        if !is_usual {
+            return Err(format!(
+                "has model_args.{} = {}, which no network of the family has",
+                brief(name),
+                brief(&value.to_string())
+            ));
+        }
+    }
+    Ok(option)
+}
+
 /// Whether timm has an architecture.
 fn is_timms(arch: Arch) -> bool {
     let Arch { family, residual, preactivation, .. } = arch;
@@ -126,10 +193,12 @@ fn is_timms(arch: Arch) -> bool {
 }
 
 fn to_metadata(config: &Config, arch: Option<String>) -> Result<Metadata, String> {
-    let images = Images::new(&config.pretrained_cfg)?;
+    let usual = Pretrained::default();
+    let images = Images::new(config.pretrained_cfg.as_ref().unwrap_or(&usual))?;
+    let classes = config.label_names.as_ref().and_then(LabelNames::list);
     let entries = [
         (key::ARCH, arch),
-        (key::CLASSES, config.label_names.as_ref().map(json)),
+        (key::CLASSES, classes.as_ref().map(json)),
         (key::IMAGE_SIZE, Some(json(&images.side))),
         (key::RESIZE, Some(json(&images.resize))),
         (key::INTERPOLATION, Some(json(&images.interpolation))),
@@ -173,8 +242,9 @@ pub(super) fn write(folder: &Path, model: &Model) -> io::Result<()> {
         architecture: Some(name.to_owned()),
         num_classes: Some(graph.classes()),
         num_features: Some(if bottleneck { 2048 } else { 512 }),
-        label_names: model.classes.clone(),
-        pretrained_cfg: Pretrained {
+        label_names: model.classes.clone().map(LabelNames::List),
+        model_args: BTreeMap::new(),
+        pretrained_cfg: Some(Pretrained {
             input_size: Some([graph.in_channels(), side, side]),
             interpolation: Some(model.interpolation),
             crop_pct: Some(crop_pct(side, resize)),
@@ -184,7 +254,7 @@ pub(super) fn write(folder: &Path, model: &Model) -> io::Result<()> {
             num_classes: Some(graph.classes()),
             first_conv: Some(if arch.stem == Stem::Deep { "conv1.0" } else { "conv1" }.into()),
             classifier: Some(arch.family.head().into()),
-        },
+        }),
     };
     fs::create_dir_all(folder)?;
     let format = [("format".to_owned(), "pt".to_owned())].into();
@@ -207,81 +277,4 @@ fn graph_width(model: &Model) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(pretrained: &str) -> Result<Metadata, String> {
-        let text = format!("{{\"pretrained_cfg\": {pretrained}}}");
-        let config: Config = serde_json::from_str(&text).map_err(|error| error.to_string())?;
-        to_metadata(&config, None)
-    }
-
-    /// As `timm.data.resolve_data_config` fills in what a `config.json` leaves out.
-    #[test]
-    fn what_is_not_stated_is_timms_default() {
-        let found = read("{}").unwrap();
-        for (key, value) in [
-            (key::IMAGE_SIZE, "224"),
-            (key::RESIZE, "256"),
-            (key::INTERPOLATION, "\"bicubic\""),
-            (key::CROP_MODE, "\"center\""),
-        ] {
-            assert_eq!(found[key], value);
-        }
-        assert!(found[key::NORMALISATION].contains("0.485"));
-        assert_eq!(read(r#"{"crop_pct": 0, "crop_mode": null}"#).unwrap(), found);
-        let found =
-            read(r#"{"interpolation": "lanczos", "crop_mode": "border", "crop_pct": 0.95}"#);
-        let found = found.unwrap();
-        assert_eq!((&*found[key::RESIZE], &*found[key::CROP_MODE]), ("235", "\"border\""));
-        assert_eq!(found[key::INTERPOLATION], "\"lanczos\"");
-    }
-
-    #[test]
-    fn other_preprocessing_is_refused_by_name() {
-        for (config, word) in [
-            (r#"{"interpolation": "random"}"#, "`random`"),
-            (r#"{"crop_mode": "rrc"}"#, "`rrc`"),
-            (r#"{"input_size": [3, 224, 288]}"#, "input_size of 224x288"),
-            (r#"{"crop_pct": 1.1}"#, "crop_pct of 1.1"),
-        ] {
-            let error = read(config).unwrap_err();
-            assert!(error.contains(word), "{error}");
-        }
-    }
-
-    #[test]
-    fn the_fraction_leads_back_to_the_length() {
-        for side in 1..300 {
-            for resize in side..600 {
-                assert_eq!((side as f64 / crop_pct(side, resize)).floor(), resize as f64);
-            }
-        }
-    }
-
-    #[test]
-    fn other_architectures_are_refused_by_name() {
-        for (name, own) in [
-            ("resnet50", "resnet50"),
-            ("resnet18.a1_in1k", "resnet18"),
-            ("tv_resnet34", "resnet34"),
-            ("gluon_resnet101_v1b", "resnet101"),
-            ("swsl_resnet50", "resnet50"),
-            ("resnet26.bt_in1k", "resnet26-bottleneck"),
-            ("resnet50d.ra2_in1k", "resnet50d"),
-            ("wide_resnet50_2.racm_in1k", "wide_resnet50_2"),
-            ("ssl_resnext101_32x8d", "resnext101_32x8d"),
-        ] {
-            assert_eq!(own_name(name).as_deref(), Ok(own));
-        }
-        for name in [
-            "resnetblur50",
-            "resnetaa50.a1h_in1k",
-            "resnet50c",
-            "preresnet50",
-            "gluon_resnet50_v1s",
-        ] {
-            assert!(own_name(name).unwrap_err().contains(name), "{name}");
-        }
-    }
-}
+mod tests;

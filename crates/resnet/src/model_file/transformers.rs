@@ -88,9 +88,9 @@ enum Size {
 /// From this side on, ConvNext's processor does not crop.
 const NO_CROP: usize = 384;
 
-/// Whether a `config.json` is of transformers.
+/// Whether a `config.json` is of transformers. That of a wrapped timm model has timm's entries.
 pub(super) fn is_config(path: &Path, text: &str) -> Result<bool, ModelFileError> {
-    Ok(parse::<Marker>(path, text)?.model_type.is_some())
+    Ok(parse::<Marker>(path, text)?.model_type.is_some_and(|name| name != "timm_wrapper"))
 }
 
 /// The metadata of a folder.
@@ -144,6 +144,7 @@ fn arch(config: &Config) -> Result<Arch, String> {
     };
     let name = match (&config.depths[..], block) {
         ([2, 2, 2, 2], Block::Basic) => "resnet18",
+        ([2, 2, 2, 2], Block::Bottleneck) => "resnet26-bottleneck",
         ([3, 4, 6, 3], Block::Basic) => "resnet34",
         ([3, 4, 6, 3], Block::Bottleneck) => "resnet50",
         ([3, 4, 23, 3], Block::Bottleneck) => "resnet101",
