@@ -158,7 +158,7 @@ fn headers() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     stages.push(entry("conv1.weight", "0,3,3,3", 0, 0));
     let named = |arch: &str| {
         [
-            format!(r#""__metadata__":{{"arch":"{arch}"}}"#),
+            format!(r#""__metadata__":{{"arch":"{arch}","format_version":"1"}}"#),
             entry("conv1.weight", "1,3,3,3", 0, 108),
             entry("linear.weight", "1,4", 108, 124),
         ]

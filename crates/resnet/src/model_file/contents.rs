@@ -21,6 +21,13 @@ pub enum FileFormat {
     Transformers,
 }
 
+impl FileFormat {
+    /// Whether a configuration of known keys comes with the weights.
+    pub(super) fn is_folder(self) -> bool {
+        matches!(self, FileFormat::Timm | FileFormat::Transformers)
+    }
+}
+
 impl fmt::Display for FileFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

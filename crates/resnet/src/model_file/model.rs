@@ -97,7 +97,7 @@ impl Model {
         head.map_err(|message| ModelFileError::Network { path: path.to_owned(), message })?;
         let graph = graph_of(path, arch, origin, &tensors)?;
         let is_foreign = !metadata.contains_key(key::FORMAT_VERSION);
-        if is_foreign && let FileFormat::Torch(_) = format {
+        if is_foreign && !format.is_folder() {
             check_class_names(path, &mut metadata, graph.classes(), &mut notes);
         }
         let images = Preprocessing::new(path, &metadata, arch, &graph, &mut notes)?;
@@ -179,8 +179,8 @@ fn check_class_names(
     notes: &mut Vec<String>,
 ) {
     let names = metadata.get(key::CLASSES).and_then(|text| serde_json::from_str(text).ok());
-    let names: Vec<String> = names.unwrap_or_default();
-    if !names.is_empty() && names.len() != classes {
+    let names: Option<Vec<String>> = names;
+    if let Some(names) = names.filter(|names| names.len() != classes) {
         metadata.remove(key::CLASSES);
         notes.push(format!(
             "{}: left out its {} class names, since it has {classes} classes",
@@ -228,7 +228,8 @@ mod tests {
         let arch: Arch = "resnet8".parse().unwrap();
         let tensors = Network::new(arch.graph(10), Init::PyTorch, 0).state_dict();
         let load = |normalisation| {
-            let entries = metadata(&[("arch", "resnet8"), ("normalisation", normalisation)]);
+            let own = [("format_version", "1"), ("arch", "resnet8")];
+            let entries = metadata(&[&own[..], &[("normalisation", normalisation)]].concat());
             Model::from_contents(Path::new("x"), contents(tensors.clone(), entries), &None.into())
         };
         assert!(load(r#"{"mean":[0.5,0.5,0.5],"std":[0.25,0.25,0.25]}"#).is_ok());

@@ -6,6 +6,7 @@ use std::{
 };
 
 use resnet_formats::{Shown, safetensors::Metadata};
+use serde::de::DeserializeOwned;
 
 use super::{ModelFileError, key, metadata::entry};
 use crate::{
@@ -106,6 +107,34 @@ impl Display for UsualResize {
         let UsualResize { resize, crop } = self;
         write!(f, "photos are resized to {resize} and cropped to {crop} (--resize, --crop)")
     }
+}
+
+/// Leaves out the entries of another program's file that are not in this program's format, and what
+/// describes a run. Returns a note about the former.
+pub(super) fn leave_out_unreadable(metadata: &mut Metadata) -> Option<String> {
+    fn parses<T: DeserializeOwned>(text: &str) -> bool {
+        serde_json::from_str::<T>(text).is_ok()
+    }
+    let is_side = |text: &str| {
+        serde_json::from_str(text).is_ok_and(|side: usize| (1..=MAX_IMAGE_SIZE).contains(&side))
+    };
+    let mut left = Vec::new();
+    metadata.retain(|name, text| {
+        let is_read = match name.as_str() {
+            key::CLASSES => parses::<Vec<String>>(text),
+            key::IMAGE_SIZE | key::RESIZE => is_side(text),
+            key::INTERPOLATION => parses::<Interpolation>(text),
+            key::CROP_MODE => parses::<CropMode>(text),
+            key::NORMALISATION => parses::<Normalisation>(text),
+            other => return !key::OF_RUN.contains(&other),
+        };
+        if !is_read {
+            left.push(format!("'{name}'"));
+        }
+        is_read
+    });
+    let left = (!left.is_empty()).then(|| left.join(", "))?;
+    Some(format!("left out of its metadata, which another program wrote: {left}"))
 }
 
 /// Larger than any network's images.

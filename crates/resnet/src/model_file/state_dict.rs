@@ -49,12 +49,15 @@ pub(super) fn of_safetensors(
     let is_own = metadata.contains_key(key::FORMAT_VERSION);
     let [ema, slow] = [EMA, LOOKAHEAD]
         .map(|prefix| if is_own { take(&mut tensors, prefix) } else { NamedTensors::new() });
-    let recipe: Option<OptimizerSettings> = entry(path, &metadata, key::RECIPE)?;
+    // Other programs mean other things by these keys.
+    let none = Metadata::new();
+    let run = if is_own { &metadata } else { &none };
+    let recipe: Option<OptimizerSettings> = entry(path, run, key::RECIPE)?;
     let optimizer = match (state.is_empty(), recipe) {
         (true, _) => Err(NO_OPTIMIZER.to_owned()),
         (false, None) => Err("it has no settings of its optimizer".to_owned()),
         (false, Some(recipe)) => {
-            let metrics: Option<Vec<Epoch>> = entry(path, &metadata, key::METRICS)?;
+            let metrics: Option<Vec<Epoch>> = entry(path, run, key::METRICS)?;
             let last = metrics.iter().flatten().last().map(|m| decimal(m.learning_rate));
             let lr = last.unwrap_or(recipe.lr);
             let config = recipe.optimizer;
@@ -63,7 +66,7 @@ pub(super) fn of_safetensors(
             Ok(OptimizerState { buffers, steps: table(STEP), lr, dampening: 0.0, config })
         }
     };
-    let progress: Option<EpochCount> = entry(path, &metadata, key::PROGRESS)?;
+    let progress: Option<EpochCount> = entry(path, run, key::PROGRESS)?;
     let epochs = progress.map(|progress| progress.epoch.saturating_sub(1));
     let contents = Contents { epochs, optimizer, ..Contents::new(FORMAT, tensors, metadata) };
     Ok(match (ema.is_empty(), weights) {
@@ -99,4 +102,69 @@ fn take(tensors: &mut NamedTensors, prefix: &str) -> NamedTensors {
     found.iter_mut().for_each(|(name, _)| drop(name.drain(..prefix.len())));
     *tensors = rest;
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        model_file::Model,
+        models::Arch,
+        network::{Init, Network},
+    };
+
+    fn load(arch: &str, entries: &[(&str, &str)]) -> Result<Model, ModelFileError> {
+        let arch: Arch = arch.parse().unwrap();
+        let tensors = Network::new(arch.graph_with(3, 5, 2), Init::PyTorch, 0).state_dict();
+        let metadata = entries.iter().map(|&(k, v)| (k.to_owned(), v.to_owned())).collect();
+        let path = Path::new("x");
+        let contents = of_safetensors(path, tensors, metadata, &Weights::Usual)?;
+        Model::from_contents(path, contents, &None.into())
+    }
+
+    #[test]
+    fn other_programs_mean_other_things_by_their_metadata() {
+        for (key, value, is_noted) in [
+            ("arch", "resnet18", false),
+            ("arch", "ResNet18", false),
+            ("recipe", "a1", false),
+            ("metrics", "{}", false),
+            ("progress", "done", false),
+            ("seed", "x", false),
+            ("classes", "cat,dog", true),
+            ("image_size", "[224, 224]", true),
+            ("image_size", "0", true),
+            ("resize", "256.0", true),
+            ("interpolation", "bicubic", true),
+            ("crop_mode", "1", true),
+            ("normalisation", "imagenet", true),
+            ("classes", r#"["cat","dog"]"#, true),
+        ] {
+            let model = load("resnet18-cifar", &[("format", "pt"), (key, value)]).unwrap();
+            assert_eq!((model.arch.to_string(), model.classes), ("resnet18-cifar".into(), None));
+            assert!(model.run.is_empty(), "{key}");
+            let (inferred, others): (Vec<_>, Vec<_>) =
+                model.notes.iter().partition(|note| note.contains("inferred resnet18-cifar"));
+            assert_eq!(inferred.len(), 1, "{key}");
+            assert_eq!(others.len(), usize::from(is_noted), "{key}: {others:?}");
+            let named = format!("'{key}'");
+            assert!(others.iter().all(|n| n.contains(&named) || n.contains("2 class names")));
+            // In this program's files they are damage; without an optimizer's state, metrics are not read.
+            let own = load("resnet18-cifar", &[("format_version", "1"), (key, value)]);
+            assert!(matches!(key, "seed" | "metrics") || own.is_err(), "{key}");
+        }
+    }
+
+    #[test]
+    fn what_other_programs_state_in_this_format_is_read() {
+        let names = r#"["a","b","c","d","e"]"#;
+        let model = load("plain20", &[("arch", "plain20"), ("classes", names)]).unwrap();
+        assert_eq!((model.arch.to_string(), model.notes), ("plain20".into(), vec![]));
+        assert_eq!(model.classes.unwrap()[4], "e");
+        // Options do not show in tensors.
+        for arch in ["resnet18+nopool", "resnet50+stride1x1", "resnet18-cifar+eps0.001"] {
+            let model = load(arch, &[("arch", arch)]).unwrap();
+            assert_eq!((model.arch.to_string(), model.notes), (arch.into(), vec![]));
+        }
+    }
 }

@@ -15,6 +15,7 @@ use super::{
     locate::{Located, locate},
     metadata::{check_version, json},
     modules::stated_arch,
+    preprocessing::leave_out_unreadable,
 };
 use crate::models::{Arch, infer_arch};
 
@@ -64,12 +65,18 @@ pub(super) fn understand(
     let mut stated = None;
     let mut found = tensors;
     if !is_own || matches!(weights, Some(Weights::Average | Weights::Key(_))) {
+        let is_of_others = !is_own && !format.is_folder();
+        if is_of_others {
+            notes.extend(leave_out_unreadable(&mut metadata));
+        }
         let located = locate(found, weights).map_err(wrong)?;
         optimizer = optimizer.and_then(|optimizer| renamed(optimizer, &located));
         if let Some(normalisation) = &located.normalisation {
             metadata.entry(key::NORMALISATION.to_owned()).or_insert_with(|| json(normalisation));
         }
-        named_by_others(format, &mut metadata, &located.tensors);
+        if is_of_others {
+            named_by_others(&mut metadata, &located.tensors);
+        }
         if !modules.is_empty() {
             stated = Some(of_modules(path, &modules, &located, asked.arch)?);
         }
@@ -146,14 +153,13 @@ fn renamed(mut optimizer: OptimizerState, located: &Located) -> Result<Optimizer
 
 /// Other programs have other names for architectures. One is used only to choose between those with
 /// the same tensors.
-fn named_by_others(format: FileFormat, metadata: &mut Metadata, tensors: &NamedTensors) {
-    if !matches!(format, FileFormat::Torch(_)) {
-        return;
-    }
+fn named_by_others(metadata: &mut Metadata, tensors: &NamedTensors) {
     if let Some(name) = metadata.get(key::ARCH) {
-        let named: Option<Arch> = name.parse().ok();
+        // Tensors do not show options.
+        let named = name.parse().ok().map(Arch::usual);
         let fits = infer_arch(tensors).is_ok_and(|found| {
-            named.is_some() && (named == Some(found.arch) || named == found.alternative)
+            let found = [Some(found.arch), found.alternative];
+            named.is_some() && found.iter().any(|found| found.map(Arch::usual) == named)
         });
         if !fits {
             metadata.remove(key::ARCH);

@@ -11,32 +11,36 @@ use resnet_formats::{
     onnx::{Attribute, Dimension, Graph, Model, Node},
 };
 
-fn network(arch: &str) -> Network {
+pub(crate) fn network(arch: &str) -> Network {
     let arch: Arch = arch.parse().unwrap();
     Network::new(arch.graph_with(3, 10, 2), Init::He, 1)
 }
 
-fn exported(net: &Network, fold: bool) -> Model {
+pub(crate) fn exported(net: &Network, fold: bool) -> Model {
     model(net, &ExportOptions { fold, ..Default::default() }).unwrap()
 }
 
 /// What is read of a network's graph after a change.
-fn changed(arch: &str, fold: bool, change: impl FnOnce(&mut Graph)) -> Result<Import, String> {
+pub(crate) fn changed(
+    arch: &str,
+    fold: bool,
+    change: impl FnOnce(&mut Graph),
+) -> Result<Import, String> {
     let mut model = exported(&network(arch), fold);
     change(&mut model.graph);
     from_model(&model).map_err(|error| error.to_string())
 }
 
-fn node<'a>(graph: &'a mut Graph, name: &str) -> &'a mut Node {
+pub(crate) fn node<'a>(graph: &'a mut Graph, name: &str) -> &'a mut Node {
     graph.nodes.iter_mut().find(|node| node.name == name).unwrap()
 }
 
-fn set(node: &mut Node, name: &str, value: Attribute) {
+pub(crate) fn set(node: &mut Node, name: &str, value: Attribute) {
     node.attributes.retain(|(found, _)| found != name);
     node.attributes.push((name.to_owned(), value));
 }
 
-fn simple(op: &str, inputs: &[&str], output: &str) -> Node {
+pub(crate) fn simple(op: &str, inputs: &[&str], output: &str) -> Node {
     Node {
         name: String::new(),
         op: op.to_owned(),
@@ -53,7 +57,7 @@ fn sorted(mut state: NamedTensors) -> NamedTensors {
 }
 
 /// Written otherwise, it is the same network.
-fn assert_same(arch: &str, fold: bool, change: impl FnOnce(&mut Graph)) -> Import {
+pub(crate) fn assert_same(arch: &str, fold: bool, change: impl FnOnce(&mut Graph)) -> Import {
     let usual = changed(arch, fold, |_| ()).unwrap();
     let read = changed(arch, fold, change).unwrap();
     assert_eq!(read.arch.to_string(), arch);
@@ -392,6 +396,7 @@ fn what_is_no_network_of_the_family_is_refused_by_name() {
 fn a_name_and_a_graph_must_agree() {
     let mut model = exported(&network("resnet18-cifar+maxpool"), true);
     model.metadata.insert("arch".into(), "resnet18-cifar".into());
+    model.metadata.insert("format_version".into(), "1".into());
     let error = from_model(&model).unwrap_err().to_string();
     assert!(
         error.contains("'resnet18-cifar', and its graph is that of a resnet18-cifar+maxpool"),

@@ -9,9 +9,11 @@ const SPELLS: Expected = Says(SEEN);
 const RESUME: &str = "train --resume run";
 
 const CASES: &[Case] = &[
-    case("arch", "summary x", SPELLS, |f| f.write("x", tensors(&["a"], &[("arch", ESCAPES)]))),
+    case("arch", "summary x", SPELLS, |f| {
+        f.write("x", tensors(&["a"], &[("arch", ESCAPES), ("format_version", "1")]));
+    }),
     case("arch-long", "summary x", Says("...xxx"), |f| {
-        f.write("x", tensors(&["a"], &[("arch", &"x".repeat(1 << 20))]));
+        f.write("x", tensors(&["a"], &[("arch", &"x".repeat(1 << 20)), ("format_version", "1")]));
     }),
     case("classes-json", "eval run --limit-test 10", Says("metadata 'classes'"), |f| {
         f.metadata("classes", &format!("\"{SPELT}\""));

@@ -18,7 +18,7 @@ use crate::{
     model_file::{
         key,
         metadata::json,
-        preprocessing::{UsualResize, is_imagenet},
+        preprocessing::{UsualResize, is_imagenet, leave_out_unreadable},
     },
     models::{Arch, match_arch, nearest_arch},
     preprocess::Normalisation,
@@ -67,7 +67,14 @@ fn understand(model: &Model) -> Result<Import, String> {
     let (arch, places) =
         match_arch(&graph).or_else(|| match_without(&graph, &idle)).ok_or_else(foreign)?;
     let mut metadata = model.metadata.clone();
+    let mut notes = Vec::new();
+    let is_own = metadata.contains_key(key::FORMAT_VERSION);
+    if !is_own {
+        notes.extend(leave_out_unreadable(&mut metadata));
+    }
+    // Other programs have other names for architectures.
     if let Some(named) = metadata.insert(key::ARCH.to_owned(), arch.to_string())
+        && is_own
         && named.parse::<Arch>() != Ok(arch)
     {
         return Err(format!("names the architecture '{named}', and its graph is that of a {arch}"));
@@ -75,7 +82,6 @@ fn understand(model: &Model) -> Result<Import, String> {
     let width = graph.nodes()[1].channels;
     let own = arch.graph_with(graph.in_channels(), graph.classes(), width);
     let state = state(&own, &places, &mut parameters)?;
-    let mut notes = Vec::new();
     if let Some(kernel) = pool {
         let side = image_size.unwrap_or(arch.image_size());
         let shapes = own.shapes(side, side).map_err(|error| format!("cannot run: {error}"))?;
