@@ -14,6 +14,7 @@ mod gradients;
 mod length;
 mod mean_image;
 mod onnx;
+mod onnx_exporters;
 mod onnx_graphs;
 mod plan_summary;
 mod processes;

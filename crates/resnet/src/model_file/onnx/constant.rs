@@ -7,6 +7,8 @@ use resnet_formats::{
     onnx::{Attribute, Node},
 };
 
+use super::integers::Integers;
+
 /// A tensor of the file. A clone is the same tensor.
 #[derive(Clone, Debug)]
 pub(super) struct Constant<'a>(Rc<Cow<'a, Tensor>>);
@@ -16,7 +18,7 @@ impl<'a> Constant<'a> {
         Constant(Rc::new(Cow::Borrowed(tensor)))
     }
 
-    fn owned(tensor: Tensor) -> Self {
+    pub(super) fn owned(tensor: Tensor) -> Self {
         Constant(Rc::new(Cow::Owned(tensor)))
     }
 
@@ -62,6 +64,11 @@ impl<'a> Constant<'a> {
             Data::I64(values) => Ok(values),
             Data::F32(_) => Err("it reads floating point for integers".into()),
         }
+    }
+
+    /// Its values with its shape, if they are few integers.
+    pub(super) fn small_integers(&self) -> Option<Integers<'_>> {
+        Integers::of(&self.0)
     }
 
     /// A number, or one for each channel of images `[batch, channels, rows, columns]`.

@@ -10,6 +10,7 @@ mod constant;
 mod export;
 mod fold;
 mod import;
+mod integers;
 mod layers;
 mod part;
 mod shaping;

@@ -3,12 +3,31 @@
 use resnet_formats::onnx::{Attribute, Node};
 
 use super::{
-    attributes::{Result, int},
+    attributes::{Result, float, int, ints},
+    constant::Constant,
+    integers,
     walk::{Affine, Value, Walk},
 };
 use crate::graph::Op;
 
 impl<'a> Walk<'a> {
+    /// Of small tensors of integers another, which is computed.
+    pub(super) fn of_integers(&mut self, node: &Node) -> Result<Option<Value<'a>>> {
+        if !integers::OPERATORS.contains(&node.op.as_str()) {
+            return Ok(None);
+        }
+        let input = |name: &String| match self.values.get(name.as_str()) {
+            Some(Value::Constant(constant)) => constant.small_integers(),
+            _ => None,
+        };
+        let inputs: Option<Vec<_>> = node.inputs.iter().map(input).collect();
+        let Some(tensor) = inputs.and_then(|inputs| integers::evaluate(node, &inputs)) else {
+            return Ok(None);
+        };
+        self.reserve(tensor.data.len())?;
+        Ok(Some(Value::Constant(Constant::owned(tensor))))
+    }
+
     /// Of shapes a shape; of constants, which exporters leave unfolded, nothing else that is needed.
     pub(super) fn of_shape(&self, node: &Node) -> Result<Value<'a>> {
         if let ("Shape", Value::Constant(constant)) = (node.op.as_str(), self.value(node, 0)?) {
@@ -78,8 +97,12 @@ impl<'a> Walk<'a> {
     /// A pooled image is a vector already.
     pub(super) fn flatten(&mut self, node: &Node) -> Result<Value<'a>> {
         match self.value(node, 0)? {
-            // A constant's new shape does not matter where one number is for each channel.
             Value::Shape => return Ok(Value::Shape),
+            // What is computed from integers depends on their shape.
+            Value::Constant(constant) if constant.len() > 1 && constant.integers().is_ok() => {
+                return Ok(Value::Shape);
+            }
+            // A constant's new shape does not matter where one number is for each channel.
             Value::Constant(constant) => {
                 return Ok(Value::Constant(constant.clone()));
             }
@@ -100,13 +123,8 @@ impl<'a> Walk<'a> {
             Value::Shape | Value::Constant(_) => return Ok(Value::Shape),
             _ => (self.activation(node, 0)?, [1, 1]),
         };
-        let mut list = |index: usize| -> Result<Vec<i64>> {
-            match node.inputs.get(index).filter(|name| !name.is_empty()) {
-                Some(_) => Ok(self.constant(node, index)?.integers()?.to_vec()),
-                None => Ok(Vec::new()),
-            }
-        };
-        let (starts, ends, axes, steps) = (list(1)?, list(2)?, list(3)?, list(4)?);
+        let [starts, ends] = [self.list(node, 1, "starts")?, self.list(node, 2, "ends")?];
+        let [axes, steps] = [self.list(node, 3, "axes")?, self.list(node, 4, "steps")?];
         for (i, (&start, &end)) in starts.iter().zip(&ends).enumerate() {
             let axis = axes.get(i).copied().unwrap_or(i as i64);
             let step = steps.get(i).copied().unwrap_or(1);
@@ -129,7 +147,20 @@ impl<'a> Walk<'a> {
         Ok(Value::Strided(x, strides))
     }
 
+    /// Integers from an input, or in old versions of ONNX from an attribute.
+    fn list(&mut self, node: &Node, input: usize, name: &str) -> Result<Vec<i64>> {
+        match node.inputs.get(input).filter(|name| !name.is_empty()) {
+            Some(_) => Ok(self.constant(node, input)?.integers()?.to_vec()),
+            None => Ok(ints(node, name).unwrap_or_default().to_vec()),
+        }
+    }
+
     pub(super) fn pad(&mut self, node: &Node) -> Result<Value<'a>> {
+        let pads = self.list(node, 1, "pads")?;
+        // PyTorch 1 pads by nothing before an average pool.
+        if !pads.is_empty() && pads.iter().all(|&pad| pad == 0) {
+            return self.unchanged(node);
+        }
         let (x, strides) = match self.value(node, 0)? {
             Value::Strided(x, strides) => (*x, *strides),
             _ => (self.activation(node, 0)?, [1, 1]),
@@ -143,8 +174,11 @@ impl<'a> Walk<'a> {
         {
             return Err("it pads with other values than zeros".into());
         }
-        let pads = self.constant(node, 1)?;
-        let &[0, before, 0, 0, 0, after, 0, 0] = pads.integers()? else {
+        if float(node, "value").is_some_and(|value| value != 0.0) {
+            return Err("it pads with other values than zeros".into());
+        }
+        let axes = self.list(node, 3, "axes")?;
+        let (&[0, before, 0, 0, 0, after, 0, 0], [] | [0, 1, 2, 3]) = (&pads[..], &axes[..]) else {
             return Err("it pads more than channels".into());
         };
         let [stride, columns] = strides;

@@ -11,7 +11,7 @@ use resnet_formats::{
 };
 
 use super::{
-    attributes::{Result, int},
+    attributes::{Result, int, ints},
     constant::{self, Constant},
     part::Part,
 };
@@ -35,7 +35,7 @@ pub(super) struct Walked<'a> {
     /// Rows and columns of its input, if the file states them.
     pub(super) image_size: Option<usize>,
     /// What follows the logits and changes no class, for a note.
-    pub(super) after: Option<String>,
+    pub(super) after: Option<&'a str>,
 }
 
 /// `x * scale + shift`, of each channel.
@@ -62,8 +62,8 @@ pub(super) enum Value<'a> {
     Constant(Constant<'a>),
     /// A shape, or what is computed from one.
     Shape,
-    /// The logits after a softmax and the like.
-    After,
+    /// The logits after a softmax and the like, by its operator.
+    After(&'a str),
 }
 
 /// Walks through a model.
@@ -96,7 +96,6 @@ pub(super) fn walk(model: &Model) -> Result<Walked<'_>, String> {
         idle: HashSet::new(),
         input: None,
         pool: None,
-        after: None,
         left: 0,
     };
     for (name, tensor) in &graph.initializers {
@@ -121,10 +120,12 @@ pub(super) fn walk(model: &Model) -> Result<Walked<'_>, String> {
     }
     let output = graph.outputs.first().filter(|_| graph.outputs.len() == 1);
     let output = output.ok_or("has no output, or several: a network of this family has one")?;
-    let last = match walk.values.get(output.name.as_str()) {
-        Some(Value::Activation(id)) => Some(*id),
-        Some(Value::After) => walk.graph.as_ref().map(|graph| graph.nodes().len() - 1),
-        _ => None,
+    let (last, after) = match walk.values.get(output.name.as_str()) {
+        Some(Value::Activation(id)) => (Some(*id), None),
+        Some(Value::After(op)) => {
+            (walk.graph.as_ref().map(|graph| graph.nodes().len() - 1), Some(*op))
+        }
+        _ => (None, None),
     };
     let graph = walk.graph.take().ok_or("has no layer with parameters")?;
     if last != Some(graph.nodes().len() - 1) {
@@ -147,7 +148,7 @@ pub(super) fn walk(model: &Model) -> Result<Walked<'_>, String> {
         input: walk.input,
         pool: walk.pool,
         image_size: fixed(2).filter(|&rows| fixed(3) == Some(rows)),
-        after: walk.after,
+        after,
     })
 }
 
@@ -170,7 +171,6 @@ pub(super) struct Walk<'a> {
     pub(super) idle: HashSet<NodeId>,
     pub(super) input: Option<Affine>,
     pub(super) pool: Option<usize>,
-    pub(super) after: Option<String>,
     /// How many values more the file can justify: nodes can share tensors.
     pub(super) left: usize,
 }
@@ -180,11 +180,11 @@ impl<'a> Walk<'a> {
         if let Some(value) = self.after_logits(node)? {
             return Ok(value);
         }
+        if let Some(value) = self.of_integers(node)? {
+            return Ok(value);
+        }
         match node.op.as_str() {
-            "Identity" | "Dropout" | "Cast" | "CastLike" => match self.value(node, 0)? {
-                Value::Product(..) => Err("a linear layer's bias comes right after it".into()),
-                value => Ok(value.clone()),
-            },
+            "Identity" | "Dropout" | "Cast" | "CastLike" => self.unchanged(node),
             "Constant" => Ok(Value::Constant(Constant::of_node(node)?)),
             "Expand" => self.expand(node),
             "Shape" | "Gather" | "Concat" | "Unsqueeze" | "Size" | "ConstantOfShape" => {
@@ -206,6 +206,9 @@ impl<'a> Walk<'a> {
             "Flatten" | "Reshape" | "Squeeze" => self.flatten(node),
             "Slice" => self.slice(node),
             "Pad" => self.pad(node),
+            "Transpose" if ints(node, "perm").is_some_and(|perm| perm != [1, 0]) => {
+                Err("it turns other dimensions than rows and columns of a matrix".into())
+            }
             "Transpose" => match self.value(node, 0)? {
                 Value::Constant(_) => Ok(Value::Constant(self.constant(node, 0)?.transposed()?)),
                 _ => Err("activations are not turned in this family".into()),
@@ -217,33 +220,42 @@ impl<'a> Walk<'a> {
     }
 
     /// What may follow the logits: it changes no class.
-    pub(super) fn after_logits(&mut self, node: &Node) -> Result<Option<Value<'a>>> {
+    fn after_logits(&self, node: &'a Node) -> Result<Option<Value<'a>>> {
         let is_last = |id: NodeId| {
             let graph = self.graph.as_ref();
             graph.is_some_and(|g| g.nodes()[id].op == Op::Linear && id + 1 == g.nodes().len())
         };
-        let follows = match node.inputs.first().and_then(|name| self.values.get(name.as_str())) {
-            Some(Value::Activation(id)) => is_last(*id),
-            Some(Value::After) => true,
-            _ => false,
+        let before = match node.inputs.first().and_then(|name| self.values.get(name.as_str())) {
+            Some(Value::Activation(id)) if is_last(*id) => None,
+            Some(Value::After(op)) => Some(*op),
+            _ => return Ok(None),
         };
         let classes = self.graph.as_ref().map_or(0, Graph::classes);
         match node.op.as_str() {
-            _ if !follows => Ok(None),
             "Softmax" | "LogSoftmax" => {
                 let axis = int(node, "axis").unwrap_or(-1);
                 if !matches!(axis, 1 | -1) {
                     return Err(format!("its axis is {axis}, not that of the classes"));
                 }
-                self.after = Some(node.op.clone());
-                Ok(Some(Value::After))
             }
             // Of one output, the probability of the class.
-            "Sigmoid" if classes == 1 => {
-                self.after = Some(node.op.clone());
-                Ok(Some(Value::After))
+            "Sigmoid" if classes == 1 => {}
+            _ => return Ok(None),
+        }
+        match (before, node.op.as_str()) {
+            // The softmax of logarithms of probabilities is these probabilities.
+            (None, _) | (Some("LogSoftmax"), "Softmax") => Ok(Some(Value::After(&node.op))),
+            (Some(before), _) => {
+                Err(format!("after the {before} before it, probabilities would be others"))
             }
-            _ => Ok(None),
+        }
+    }
+
+    /// The value of its first input.
+    pub(super) fn unchanged(&self, node: &Node) -> Result<Value<'a>> {
+        match self.value(node, 0)? {
+            Value::Product(..) => Err("a linear layer's bias comes right after it".into()),
+            value => Ok(value.clone()),
         }
     }
 
