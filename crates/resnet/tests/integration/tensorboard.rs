@@ -106,6 +106,6 @@ fn tensorboard_reads_a_run_that_was_killed_and_continued() {
     assert_eq!(code, toml.lines().collect::<Vec<_>>());
     let settings = &read["settings"];
     assert_eq!(settings["arch"], "resnet8");
-    assert_eq!((&settings["batch_size"], &settings["weight_decay"]), (&12.0.into(), &5e-4.into()));
+    assert_eq!((&settings["batch_size"], &settings["weight_decay"]), (&12.0.into(), &2e-4.into()));
     assert_eq!(settings.as_object().unwrap().len(), 12);
 }
