@@ -57,10 +57,14 @@ fn apply_optimizer(
                 OptimizerName::AdamW => usual.with_sgd(),
             };
             (recipe.lr, recipe.optimizer) = (usual.lr, usual.optimizer);
-            recipe.head_scale = usual.head_scale;
+            (recipe.head_scale, recipe.muon) = (usual.head_scale, usual.muon);
         }
     }
-    recipe.lr = args.lr.unwrap_or(recipe.lr);
+    if args.optimizer == Some(OptimizerName::Sgd) {
+        // Of all parameters.
+        recipe.muon = None;
+    }
+    recipe.set_lr(args.lr.unwrap_or(recipe.lr));
     recipe.clip_grad = args.clip_grad.or(recipe.clip_grad);
     if let Some(decay) = args.ema {
         recipe.average = (decay > 0.0).then_some(Average::Ema { every: 1, decay });

@@ -12,13 +12,12 @@ use resnet_network::{
     optim::{self, MuonRate},
 };
 
-/// Muon for the weights of convolutions: its settings, and memory for a step. The momentum is in the
-/// buffer of SGD, whose rate of these weights is 0.
+/// The weights that Muon trains, with its settings. Their momentum is in the buffer of SGD, whose rate of
+/// these weights is 0.
 #[derive(Debug)]
-pub(crate) struct Muon {
+pub(crate) struct MuonWeights {
     settings: optim::Muon,
     weights: Vec<Weight>,
-    scratch: Buffer,
 }
 
 /// The weight of a convolution.
@@ -46,14 +45,17 @@ pub(crate) fn scratch_len(graph: &Graph, cpu: &Cpu) -> usize {
     shapes(graph).map(|(_, shape)| shape.scratch_len(cpu)).max().unwrap_or(0)
 }
 
-impl Muon {
-    /// # Errors
-    /// If the system refuses the memory.
-    pub(crate) fn new(
-        net: &Network,
-        settings: optim::Muon,
-        cpu: &Cpu,
-    ) -> Result<Self, OutOfMemory> {
+/// The rate of SGD, as a factor, where Muon may train some nodes: 0 for those.
+pub(crate) fn rate_of_others(
+    graph: &Graph,
+    has_muon: bool,
+    factor: impl Fn(NodeId) -> f32,
+) -> impl Fn(NodeId) -> f32 {
+    move |node| if has_muon && optim::Muon::trains(graph, node) { 0.0 } else { factor(node) }
+}
+
+impl MuonWeights {
+    pub(crate) fn new(net: &Network, settings: optim::Muon) -> Self {
         let range = |node| {
             let param = net.params().iter().find(|param| param.node == node);
             param.expect("a convolution has a weight").range.clone()
@@ -61,8 +63,7 @@ impl Muon {
         let weights = shapes(net.graph())
             .map(|(node, shape)| Weight { node, range: range(node), shape, factor: 1.0 })
             .collect();
-        let scratch = Buffer::zeroed(scratch_len(net.graph(), cpu))?;
-        Ok(Muon { settings, weights, scratch })
+        MuonWeights { settings, weights }
     }
 
     /// From now on, the rate of a node's weight is that of a step times `factor`; with 0 it stays as it
@@ -73,8 +74,48 @@ impl Muon {
 
     /// The ranges of the weights that it updates.
     pub(crate) fn trained(&self) -> impl Iterator<Item = Range<usize>> {
-        let trained = self.weights.iter().filter(|weight| weight.factor != 0.0);
-        trained.map(|weight| weight.range.clone())
+        self.of_trained().map(|weight| weight.range.clone())
+    }
+
+    /// The updates of a step: the range of each weight, in the order of [`Network::values`], its shape, and
+    /// what to do.
+    ///
+    /// # Panics
+    /// If the rate is missing.
+    pub(crate) fn updates(
+        &self,
+        rate: Option<MuonRate>,
+    ) -> impl Iterator<Item = (Range<usize>, Shape, Update)> {
+        let MuonRate { lr, rescale } = rate.expect("the rate of Muon");
+        let optim::Muon { momentum, weight_decay, steps, .. } = self.settings;
+        self.of_trained().map(move |weight| {
+            let update = Update { lr: lr * weight.factor, momentum, weight_decay, steps, rescale };
+            (weight.range.clone(), weight.shape, update)
+        })
+    }
+
+    fn of_trained(&self) -> impl Iterator<Item = &Weight> {
+        self.weights.iter().filter(|weight| weight.factor != 0.0)
+    }
+}
+
+/// Muon on the processor: its weights, and memory for a step.
+#[derive(Debug)]
+pub(crate) struct Muon {
+    pub(crate) weights: MuonWeights,
+    scratch: Buffer,
+}
+
+impl Muon {
+    /// # Errors
+    /// If the system refuses the memory.
+    pub(crate) fn new(
+        net: &Network,
+        settings: optim::Muon,
+        cpu: &Cpu,
+    ) -> Result<Self, OutOfMemory> {
+        let scratch = Buffer::zeroed(scratch_len(net.graph(), cpu))?;
+        Ok(Muon { weights: MuonWeights::new(net, settings), scratch })
     }
 
     /// One update of the weights. `momentum` and `gradients` are in the order of [`Network::values`].
@@ -84,20 +125,16 @@ impl Muon {
         net: &mut Network,
         momentum: &mut [f32],
         gradients: &[f32],
-        MuonRate { lr, rescale }: MuonRate,
+        rate: Option<MuonRate>,
     ) {
-        let optim::Muon { momentum: decay, weight_decay, steps, .. } = self.settings;
-        for &Weight { ref range, shape, factor, .. } in &self.weights {
-            if factor == 0.0 {
-                continue;
-            }
+        for (range, shape, of_weight) in self.weights.updates(rate) {
             update(
                 cpu,
-                Update { lr: lr * factor, momentum: decay, weight_decay, steps, rescale },
+                of_weight,
                 shape,
                 &mut net.values_mut()[range.clone()],
                 &mut momentum[range.clone()],
-                &gradients[range.clone()],
+                &gradients[range],
                 &mut self.scratch,
             );
         }

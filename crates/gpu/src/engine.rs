@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, ops::Range, time::Duration};
 
-use resnet_kernels::{Dtype, loss::Target};
+use resnet_kernels::{Dtype, loss::Target, muon};
 use resnet_network::{Network, graph::NodeId};
 use resnet_program::{Input, MicroBatch, StepResult, lower::Lowering, program::Program};
 
@@ -11,6 +11,7 @@ use crate::{
     buffer::Allocator,
     clock::Clock,
     memory::Arenas,
+    muon::Muon,
     train::{Loss, LossBuffers, TrainPlan},
     update::{Rule, UpdateRange, Updates},
 };
@@ -29,6 +30,7 @@ pub struct GpuEngine {
     pub(crate) arenas: Arenas,
     pub(crate) average: Option<Arenas>,
     pub(crate) updates: Updates,
+    muon: Option<Muon>,
     targets: wgpu::Buffer,
     class_weights: wgpu::Buffer,
     results: wgpu::Buffer,
@@ -78,12 +80,16 @@ impl GpuEngine {
         let classes = network.graph().classes();
         let word = size_of::<f32>();
         let graph = network.graph();
+        let updates = Updates::new(gpu, network, &arenas, average.as_ref(), buffers, batch)?;
+        let of_muon = || Muon::new(gpu, network, &arenas, updates.momentum(), batch);
+        let muon = settings.muon.then(of_muon).transpose()?;
         let mut engine = GpuEngine {
             gpu: gpu.clone(),
             settings: *settings,
             tracked: network.all_batches_tracked().iter().map(|&count| (count, true)).collect(),
             average_tracked: network.all_batches_tracked().to_vec(),
-            updates: Updates::new(gpu, network, &arenas, average.as_ref(), buffers, batch)?,
+            updates,
+            muon,
             targets: allocator.zeros("targets", batch * classes * word)?,
             class_weights: allocator.zeros("class weights", classes * word)?,
             results: allocator.zeros("results", 2 * batch * word)?,
@@ -333,6 +339,24 @@ impl GpuEngine {
     pub fn update(&mut self, rule: Rule, ranges: &[UpdateRange]) -> Result<(), GpuError> {
         assert_eq!(rule.buffers(), self.settings.buffers, "a rule of another optimiser");
         self.updates.run(&self.gpu, rule, ranges);
+        self.loaded = None;
+        self.gpu.check()
+    }
+
+    /// One update of the weight of a range by Muon, whose momentum is that of SGD.
+    ///
+    /// # Errors
+    /// If the device was lost.
+    ///
+    /// # Panics
+    /// If the engine was made without [`Settings::muon`], or Muon does not train such a weight.
+    pub fn update_by_muon(
+        &mut self,
+        range: &Range<usize>,
+        update: muon::Update,
+    ) -> Result<(), GpuError> {
+        let muon = self.muon.as_ref().expect("an engine with Muon");
+        muon.run(&self.gpu, range, update);
         self.loaded = None;
         self.gpu.check()
     }

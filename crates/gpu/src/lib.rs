@@ -21,6 +21,7 @@ mod eval;
 mod input;
 mod kernel;
 mod memory;
+mod muon;
 mod ops;
 mod peaks;
 mod pipeline;

@@ -17,6 +17,8 @@ pub struct Settings {
     pub width: usize,
     /// How many values the optimiser keeps for each parameter: 1 of SGD, 2 of AdamW.
     pub buffers: usize,
+    /// Whether there is [`GpuEngine::update_by_muon`](crate::GpuEngine::update_by_muon).
+    pub muon: bool,
     /// Weight of a batch in the running statistics: PyTorch's `momentum`.
     pub norm_momentum: f64,
     /// Whether there is an average of the weights.

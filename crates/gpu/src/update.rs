@@ -13,7 +13,7 @@ use crate::{
 };
 
 const UPDATE: &str = include_str!("shaders/update.wgsl");
-const ARENA: &str = include_str!("shaders/arena.wgsl");
+pub(crate) const ARENA: &str = include_str!("shaders/arena.wgsl");
 
 /// How parameters are updated.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -61,7 +61,7 @@ pub struct UpdateRange {
 const WORDS: usize = 12;
 
 /// Values whose squares a workgroup adds up.
-const SQUARES: usize = 4096;
+pub(crate) const SQUARES: usize = 4096;
 
 impl UpdateRange {
     fn words(&self, rule: Rule) -> [u32; WORDS] {
@@ -169,6 +169,11 @@ impl Updates {
         })
     }
 
+    /// What SGD and Muon keep for each parameter.
+    pub(crate) fn momentum(&self) -> &wgpu::Buffer {
+        &self.buffers[0]
+    }
+
     /// Replaces what the optimiser keeps.
     pub(crate) fn write(&self, gpu: &Gpu, buffers: &[Vec<f32>]) {
         assert_eq!(buffers.len(), self.buffers.len(), "buffers of another optimiser");
@@ -248,7 +253,7 @@ fn over(dispatch: &Dispatch, range: &Range<usize>, each: usize) -> Dispatch {
     dispatch
 }
 
-fn submit<'d>(gpu: &Gpu, dispatches: impl IntoIterator<Item = &'d Dispatch>) {
+pub(crate) fn submit<'d>(gpu: &Gpu, dispatches: impl IntoIterator<Item = &'d Dispatch>) {
     let mut encoder = gpu.device().create_command_encoder(&Default::default());
     let mut pass = encoder.begin_compute_pass(&Default::default());
     dispatches.into_iter().for_each(|one| one.encode(&mut pass, 1, false));

@@ -18,9 +18,9 @@ use crate::{
 /// Values of an item of work.
 const PART: usize = 16 * 1024;
 /// Coefficients of the iteration: the slope at zero is as large as it can be.
-const COEFFICIENTS: [f32; 3] = [3.4445, -4.7750, 2.0315];
+pub const COEFFICIENTS: [f32; 3] = [3.4445, -4.7750, 2.0315];
 /// Steps on one Gram matrix. After three, rounding is some 1e-5 of the smallest singular values.
-const GRAM_STEPS: usize = 3;
+pub const GRAM_STEPS: usize = 3;
 /// Added to norms.
 const EPS: f64 = 1e-7;
 
@@ -59,7 +59,7 @@ impl Shape {
     }
 
     /// The side of the Gram matrix.
-    fn side(self) -> usize {
+    pub fn side(self) -> usize {
         self.rows.min(self.columns)
     }
 }

@@ -280,6 +280,14 @@ impl Recipe {
         freeze::check(&self.freeze, &nodes.map(|node| node.name.as_str()).collect::<Vec<_>>())
     }
 
+    /// Replaces the learning rate. Muon's stays in proportion.
+    pub fn set_lr(&mut self, lr: f64) {
+        if let Some(muon) = self.muon.as_mut().filter(|_| self.lr > 0.0) {
+            muon.lr *= lr / self.lr;
+        }
+        self.lr = lr;
+    }
+
     /// The learning rate of a step, which counts from 0.
     pub fn lr_at(&self, step: u64, steps_per_epoch: u64, total_steps: u64) -> f32 {
         (self.lr * self.factor_at(step, steps_per_epoch, total_steps)) as f32

@@ -7,11 +7,11 @@ use super::values;
 
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct OptimizerArgs {
-    /// Optimizer: SGD, or PyTorch's AdamW, which starts from its own learning rate of 0.001 [default: the
-    /// recipe's]
+    /// Optimizer of all parameters: SGD, or PyTorch's AdamW, which starts from its own learning rate of 0.001
+    /// [default: the recipe's, which may have Muon for the convolutions]
     #[arg(long, value_enum, value_name = "NAME")]
     pub(crate) optimizer: Option<OptimizerName>,
-    /// Learning rate; the peak, if the schedule has one [default: the recipe's]
+    /// Learning rate; the peak, if the schedule has one. Muon's stays in proportion [default: the recipe's]
     #[arg(long, value_name = "X", value_parser = values::rate)]
     pub(crate) lr: Option<f64>,
     /// SGD momentum, from 0 to below 1 [default: the recipe's]

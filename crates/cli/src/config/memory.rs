@@ -31,7 +31,7 @@ pub(crate) fn fit_memory(
             OptimizerConfig::Sgd(_) => (part, "in proportion"),
             OptimizerConfig::AdamW(_) => (part.sqrt(), "in proportion to the root"),
         };
-        recipe.lr *= factor;
+        recipe.set_lr(recipe.lr * factor);
         note += &format!("; the learning rate is {}, {how}", print::rate(recipe.lr as f32));
     }
     recipe.batch_size = largest;

@@ -6,7 +6,7 @@ use resnet_kernels::{Cpu, Dtype, average, norm};
 use resnet_network::{
     Network,
     graph::{Graph, NodeId},
-    optim::{Average, Muon, Rates},
+    optim::{Average, Rates},
 };
 use resnet_program::{
     Input, MicroBatch, PlanError, StepResult,
@@ -19,7 +19,7 @@ use super::config::{EngineConfig, NO_AVERAGE};
 use crate::{
     cpu::{EvalPlan, Prepared, TrainPlan},
     hooks::Hooks,
-    muon::{self, Muon as MuonState},
+    muon::{self, Muon, rate_of_others},
     optim::{Optimizer, OptimizerBuffers},
     plan_summary::{PlanSummary, PlannedOperation},
     profile::Profiler,
@@ -31,7 +31,7 @@ pub(super) struct CpuEngine {
     cpu: Cpu,
     network: Network,
     optimizer: Optimizer,
-    muon: Option<MuonState>,
+    muon: Option<Muon>,
     /// The average, with its kind.
     average: Option<(Average, Network)>,
     gradients: Vec<f32>,
@@ -56,7 +56,7 @@ impl CpuEngine {
         let EngineConfig { eval_batch, height, width, optimizer, .. } = *config;
         let copies = config.copies();
         let (train, eval) = CpuEngine::prepare(graph, config, copies * parameters, cpu)?;
-        let muon = config.muon.map(|muon| MuonState::new(&network, muon, cpu)).transpose()?;
+        let muon = config.muon.map(|muon| Muon::new(&network, muon, cpu)).transpose()?;
         let mut train = TrainPlan::build(graph, train, cpu)?;
         train.norm_momentum = config.batch_norm_momentum;
         let mut engine = CpuEngine {
@@ -146,12 +146,10 @@ impl CpuEngine {
 
     pub(super) fn set_rates(&mut self, factor: impl Fn(NodeId) -> f32) {
         let graph = self.network.graph();
-        let has_muon = self.muon.is_some();
-        let is_others = |node| !(has_muon && Muon::trains(graph, node));
-        let of_others = |node| if is_others(node) { factor(node) } else { 0.0 };
+        let of_others = rate_of_others(graph, self.muon.is_some(), &factor);
         self.optimizer.set_rates(&self.network, of_others);
         if let Some(muon) = &mut self.muon {
-            muon.set_rates(factor);
+            muon.weights.set_rates(factor);
         }
     }
 
@@ -228,7 +226,7 @@ impl CpuEngine {
         let CpuEngine { cpu, network, gradients, .. } = self;
         if let Some(muon) = &mut self.muon {
             let momentum = &mut self.optimizer.buffers.values[0];
-            muon.step(cpu, network, momentum, gradients, rate.expect("the rate of Muon"));
+            muon.step(cpu, network, momentum, gradients, rate);
         }
         self.optimizer.step(cpu, network, gradients, lr);
         self.eval_is_current = false;
@@ -293,7 +291,7 @@ impl CpuEngine {
 
     pub(super) fn clip_grad_norm(&mut self, max_norm: f64) {
         let CpuEngine { cpu, gradients, norm_scratch, .. } = self;
-        let of_muon = self.muon.iter().flat_map(MuonState::trained);
+        let of_muon = self.muon.iter().flat_map(|muon| muon.weights.trained());
         let trained: Vec<Range<usize>> = self.optimizer.trained().chain(of_muon).collect();
         let squares = trained.iter().map(|range| {
             let scratch = &mut norm_scratch[..norm::scratch_len(range.len())];

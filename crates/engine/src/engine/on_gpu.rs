@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     EngineError,
+    muon::{MuonWeights, rate_of_others},
     optim::{OptimizerBuffers, ParamGroups, Update},
     plan_summary::PlannedOperation,
     profile::Profiler,
@@ -28,6 +29,7 @@ pub(super) struct GpuTrainer {
     engine: GpuEngine,
     graph: Graph,
     groups: ParamGroups,
+    muon: Option<MuonWeights>,
     average: Option<Average>,
     mirror: Mirror,
 }
@@ -39,9 +41,6 @@ impl GpuTrainer {
         gpu: &Gpu,
     ) -> Result<Self, EngineError> {
         let EngineConfig { dtype, batch, eval_batch, height, width, optimizer, .. } = *config;
-        if config.muon.is_some() {
-            return Err(EngineError::CpuOnly("Muon"));
-        }
         let settings = Settings {
             dtype,
             batch,
@@ -49,6 +48,7 @@ impl GpuTrainer {
             height,
             width,
             buffers: optimizer.buffers().len(),
+            muon: config.muon.is_some(),
             norm_momentum: config.batch_norm_momentum,
             average: config.average.is_some(),
         };
@@ -57,8 +57,12 @@ impl GpuTrainer {
         let buffers = OptimizerBuffers::new(&network, &optimizer);
         let average = config.average.map(|_| network.clone());
         let graph = network.graph().clone();
+        let muon = config.muon.map(|muon| MuonWeights::new(&network, muon));
         let mirror = Mirror::new(Held { network, buffers, average });
-        Ok(GpuTrainer { engine, graph, groups, average: config.average, mirror })
+        let mut trainer =
+            GpuTrainer { engine, graph, groups, muon, average: config.average, mirror };
+        trainer.set_rates(|_| 1.0);
+        Ok(trainer)
     }
 
     pub(super) fn graph(&self) -> &Graph {
@@ -83,7 +87,11 @@ impl GpuTrainer {
     }
 
     pub(super) fn set_rates(&mut self, factor: impl Fn(NodeId) -> f32) {
-        self.groups.set_rates(&self.mirror.held_mut().network, factor);
+        let of_others = rate_of_others(&self.graph, self.muon.is_some(), &factor);
+        self.groups.set_rates(&self.mirror.held_mut().network, of_others);
+        if let Some(muon) = &mut self.muon {
+            muon.set_rates(factor);
+        }
     }
 
     pub(super) fn load_average(&mut self, network: Network) {
@@ -154,7 +162,12 @@ impl GpuTrainer {
         Ok(self.engine.result()?)
     }
 
-    pub(super) fn apply(&mut self, Rates { lr, .. }: Rates) -> Result<(), EngineError> {
+    pub(super) fn apply(&mut self, Rates { lr, muon: rate }: Rates) -> Result<(), EngineError> {
+        if let Some(muon) = &self.muon {
+            for (range, _, update) in muon.updates(rate) {
+                self.engine.update_by_muon(&range, update)?;
+            }
+        }
         let rule = match *self.groups.config() {
             OptimizerConfig::Sgd(SgdConfig { momentum, nesterov, .. }) => {
                 Rule::Sgd { momentum, nesterov }
@@ -206,7 +219,8 @@ impl GpuTrainer {
     }
 
     pub(super) fn clip_grad_norm(&mut self, max_norm: f64) -> Result<(), EngineError> {
-        let trained: Vec<Range<usize>> = self.groups.trained().collect();
+        let of_muon = self.muon.iter().flat_map(MuonWeights::trained);
+        let trained: Vec<Range<usize>> = self.groups.trained().chain(of_muon).collect();
         self.engine.clip_grad_norm(&trained, max_norm)?;
         Ok(())
     }

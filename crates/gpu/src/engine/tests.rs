@@ -10,6 +10,7 @@ const SETTINGS: Settings = Settings {
     height: 8,
     width: 8,
     buffers: 1,
+    muon: false,
     norm_momentum: 0.1,
     average: false,
 };

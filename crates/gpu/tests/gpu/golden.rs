@@ -87,6 +87,7 @@ impl Case {
             height,
             width,
             buffers: 1,
+            muon: false,
             norm_momentum: 0.1,
             average: false,
         };

@@ -25,6 +25,7 @@ fn settings(dtype: Dtype) -> Settings {
         height: SIDES[0],
         width: SIDES[1],
         buffers: 1,
+        muon: false,
         norm_momentum: 0.1,
         average: false,
     }

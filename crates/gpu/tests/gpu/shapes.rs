@@ -142,6 +142,7 @@ fn every_layer_equals_the_interpreter() {
             height,
             width,
             buffers: 1,
+            muon: false,
             norm_momentum: 0.1,
             average: false,
         };

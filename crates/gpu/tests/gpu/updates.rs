@@ -1,8 +1,12 @@
 //! Optimisers, averages, clipping and accumulation, compared with the processor's.
 
 use resnet_gpu::{Gpu, GpuEngine, Rule, Settings, UpdateRange};
-use resnet_kernels::{Cpu, Dtype, adamw, average, sgd};
-use resnet_network::{Arch, Network, network::Init};
+use resnet_kernels::{
+    Cpu, Dtype, adamw, average,
+    muon::{self, Shape},
+    sgd,
+};
+use resnet_network::{Arch, Network, network::Init, optim::Muon};
 use resnet_program::{Input, MicroBatch, Targets};
 
 use crate::device;
@@ -22,6 +26,7 @@ fn engine(gpu: &Gpu, net: &Network, buffers: usize) -> GpuEngine {
         height: 8,
         width: 8,
         buffers,
+        muon: buffers == 1,
         norm_momentum: 0.4,
         average: true,
     };
@@ -108,6 +113,56 @@ fn adamw_equals_the_processor() {
     close(got.values(), &want, 1e-4, "weights");
     close(&buffers[0], &kept[0], 1e-5, "average");
     close(&buffers[1], &kept[1], 1e-5, "square");
+}
+
+/// Square weights, wide and tall ones, of other sides than a workgroup has; one iteration, and more than run on one Gram
+/// matrix.
+#[test]
+fn muon_equals_the_processor() {
+    let Some(gpu) = device() else { return };
+    let cpu = Cpu::new(1).unwrap();
+    for (name, width) in [("resnet20-b", 4), ("resnet26-bottleneck", 20)] {
+        let arch: Arch = name.parse().unwrap();
+        let net = Network::new(arch.graph_with(3, 10, width), Init::PyTorch, 1);
+        let mut engine = engine(&gpu, &net, 1);
+        let trained = net.params().iter().filter(|param| Muon::trains(net.graph(), param.node));
+        let trained: Vec<_> = trained.collect();
+        let (mut want, mut momentum) = (net.values().to_vec(), vec![0.0; net.values().len()]);
+        for (step, steps, rescale) in [(0, 1, true), (1, 2, false), (2, 3, true), (3, 5, true)] {
+            backward(&mut engine, &images(4, step), &[1, 2, 3, 4], 4, false);
+            let gradients = engine.gradients().unwrap();
+            let (lr, weight_decay) = (0.05, 0.1);
+            let update = muon::Update { lr, momentum: 0.6, weight_decay, steps, rescale };
+            for param in &trained {
+                let (range, rows) = (param.range.clone(), param.shape[0]);
+                engine.update_by_muon(&range, update).unwrap();
+                let shape = Shape { rows, columns: range.len() / rows };
+                let mut scratch = vec![0.0; shape.scratch_len(&cpu)];
+                let (w, m) = (&mut want[range.clone()], &mut momentum[range.clone()]);
+                muon::update(&cpu, update, shape, w, m, &gradients[range], &mut scratch);
+            }
+            let (mut got, mut buffers) = (net.clone(), [vec![0.0; net.values().len()]]);
+            engine.download(&mut got, &mut buffers, None).unwrap();
+            for param in net.params() {
+                let what = format!("{name}, {steps} iterations: {}", param.name);
+                let range = param.range.clone();
+                let norm = |values: &[f32]| values.iter().map(|x| x * x).sum::<f32>().sqrt();
+                let pairs = got.values()[range.clone()].iter().zip(&want[range.clone()]);
+                let errors: Vec<f32> = pairs.map(|(a, b)| a - b).collect();
+                let error = norm(&errors) / norm(&want[range.clone()]).max(1e-6);
+                assert!(error < 1e-4, "{what}: {error}");
+                close(&buffers[0][range.clone()], &momentum[range], 1e-5, &what);
+            }
+            // The next step begins with the same weights.
+            engine.load(&with_values(&net, &want), &[momentum.clone()]);
+        }
+    }
+}
+
+fn with_values(net: &Network, values: &[f32]) -> Network {
+    let mut net = net.clone();
+    net.values_mut().copy_from_slice(values);
+    net
 }
 
 #[test]
@@ -243,6 +298,7 @@ fn too_large_a_batch_names_one_that_fits() {
         height: 224,
         width: 224,
         buffers: 1,
+        muon: false,
         norm_momentum: 0.1,
         average: false,
     };
@@ -266,6 +322,7 @@ fn bf16_rounds_to_the_same_bits() {
             height: 16,
             width: 16,
             buffers: 1,
+        muon: false,
             norm_momentum: 0.1,
             average: false,
         };

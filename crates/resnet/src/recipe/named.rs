@@ -1,6 +1,6 @@
 //! The recipes with names.
 
-use resnet_network::optim::{AdamWConfig, Average, Factors, GroupFactors, SgdConfig};
+use resnet_network::optim::{AdamWConfig, Average, Factors, GroupFactors, Muon, SgdConfig};
 
 use super::{
     Length, Recipe, SizePhase, Whiten,
@@ -89,7 +89,7 @@ impl Recipe {
         };
         Some(match name {
             "sprint" => sprint(run(14)),
-            "fast" => fast(arch, run(16)),
+            "fast" => fast(arch, run(if arch.family == Family::ImageNet { 16 } else { 15 })),
             finetune::NAME => finetune(arch, epochs, Some((images, classes))),
             "walkthrough" => walkthrough(run(20).0),
             "paper" => paper(arch, epochs.map(|_| run(0).0)),
@@ -98,7 +98,7 @@ impl Recipe {
     }
 
     /// The recipe with PyTorch's AdamW, at its usual rate, in the place of another optimiser. Factors by
-    /// parameter group and the scale of the head, which belong to SGD, are 1.
+    /// parameter group, the scale of the head and Muon, which belong to SGD, are left out.
     #[must_use]
     pub fn with_adamw(self) -> Recipe {
         let optimizer = AdamWConfig::default().into();
@@ -108,7 +108,7 @@ impl Recipe {
     /// The recipe with SGD, at a usual rate for fine-tuning, in the place of another optimiser.
     #[must_use]
     pub fn with_sgd(self) -> Recipe {
-        Recipe { lr: 1e-2, optimizer: sgd(1e-4).into(), ..self }
+        Recipe { lr: 1e-2, optimizer: sgd(1e-4).into(), muon: None, ..self }
     }
 }
 
@@ -158,7 +158,9 @@ fn sprint((length, run): (Length, RunSize)) -> Recipe {
 fn fast(arch: Arch, (length, run): (Length, RunSize)) -> Recipe {
     let usual = Recipe::usual("fast", length);
     let RunSize { epochs, .. } = run;
-    let batch_size = batch_size(512, run);
+    // Measured on networks for small images.
+    let has_muon = arch.family != Family::ImageNet;
+    let batch_size = batch_size(if has_muon { 1024 } else { 512 }, run);
     let by_length = |short, medium, long| match epochs {
         ..10.0 => short,
         ..20.0 => medium,
@@ -167,12 +169,19 @@ fn fast(arch: Arch, (length, run): (Length, RunSize)) -> Recipe {
     let head_scale = 1.0 / 6.0;
     Recipe {
         batch_size,
-        lr: by_length(0.8, 0.6, 0.4) * batch_size as f64 / 512.0,
+        lr: match has_muon {
+            true => 0.8 * batch_size as f64 / 1024.0,
+            false => by_length(0.8, 0.6, 0.4) * batch_size as f64 / 512.0,
+        },
         label_smoothing: if epochs < 20.0 { 0.2 } else { 0.1 },
         identity: true,
         head_scale,
         batch_norm_momentum: 0.4,
         average: lookahead(batch_size, run),
+        muon: has_muon.then(|| Muon {
+            lr: by_length(0.24, 0.16, 0.12) * batch_size as f64 / 1024.0,
+            ..Muon::default()
+        }),
         optimizer: SgdConfig {
             momentum: 0.9,
             weight_decay: 5e-4,
@@ -181,7 +190,10 @@ fn fast(arch: Arch, (length, run): (Length, RunSize)) -> Recipe {
             groups: groups(16.0, head_scale),
         }
         .into(),
-        schedule: Schedule::one_cycle(0.2),
+        schedule: match has_muon {
+            true => Schedule::OneCycle { peak: 0.1, start: 0.2, end: 0.0 },
+            false => Schedule::one_cycle(0.2),
+        },
         augment: augment(
             if epochs < 15.0 { 2 } else { 4 },
             match epochs {

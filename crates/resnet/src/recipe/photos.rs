@@ -38,7 +38,7 @@ impl Recipe {
                 && images / (recipe.batch_size as f64) < FEWEST_STEPS
             {
                 recipe.batch_size /= 2;
-                recipe.lr /= 2.0;
+                recipe.set_lr(recipe.lr / 2.0);
             }
         }
         Some(recipe)

@@ -355,7 +355,6 @@ impl<'a> Trainer<'a> {
 /// The setting of a run that only the processor has, if there is one: such a run does not train on a GPU.
 pub fn needs_cpu(config: &TrainConfig, processes: usize) -> Option<&'static str> {
     let settings = [
-        ("the optimiser Muon (recipe.muon)", config.recipe.muon.is_some()),
         ("a batch in several shards (--shards)", config.recipe.parallel.shards > 1),
         ("a run of several processes", processes > 1),
     ];

@@ -14,7 +14,7 @@ use resnet::{
     },
     graph::Op,
     network::Init,
-    optim::{AdamWConfig, Average, Muon, OptimizerConfig, SgdConfig},
+    optim::{AdamWConfig, Average, Muon, MuonRate, OptimizerConfig, Rates, SgdConfig},
     recipe::Recipe,
     run::RunFolder,
     train::{Event, Outcome, StopFlag, TrainError, train},
@@ -74,7 +74,8 @@ fn steps(engine: &mut Engine, clip: bool) -> Result<Vec<StepResult>, EngineError
         if clip {
             engine.clip_grad_norm(0.5)?;
         }
-        engine.apply(0.02)?;
+        let muon = Some(MuonRate { lr: 0.05, rescale: step % 2 == 0 });
+        engine.apply(Rates { lr: 0.02, muon })?;
         engine.update_average(0.75)?;
     }
     for _ in 0..late {
@@ -97,15 +98,21 @@ fn steps_are_those_of_the_processor() {
     let sgd = SgdConfig { momentum: 0.9, weight_decay: 5e-4, nesterov: true, ..Default::default() };
     let ema = Average::Ema { every: 1, decay: 0.75 };
     let lookahead = Average::Lookahead { every: 1, decay: 0.75, power: 1.0 };
-    let cases: [(OptimizerConfig, Average, bool); 2] =
-        [(sgd.into(), ema, true), (AdamWConfig::default().into(), lookahead, false)];
-    for (optimizer, average, clip) in cases {
+    let with_muon = SgdConfig { momentum: 0.8, ..sgd };
+    let muon = Muon { weight_decay: 0.1, ..Muon::default() };
+    let cases: [(OptimizerConfig, Option<Muon>, Average, bool); 3] = [
+        (sgd.into(), None, ema, true),
+        (AdamWConfig::default().into(), None, lookahead, false),
+        (with_muon.into(), Some(muon), ema, true),
+    ];
+    for (optimizer, muon, average, clip) in cases {
         let config = EngineConfig {
             batch: BATCH,
             eval_batch: BATCH,
             height: SIDE,
             width: SIDE,
             optimizer,
+            muon,
             average: Some(average),
             ..EngineConfig::default()
         };
@@ -237,6 +244,5 @@ fn what_only_the_processor_does_is_refused_by_name() {
         assert!(matches!(error, TrainError::Engine(EngineError::CpuOnly(_))), "{error}");
         error.to_string()
     };
-    assert!(refused("muon", &|recipe| recipe.muon = Some(Muon::default())).contains("Muon"));
     assert!(refused("shards", &|recipe| recipe.parallel.shards = 2).contains("--shards"));
 }

@@ -92,7 +92,12 @@ fn options(config: &TrainConfig) -> Option<Vec<String>> {
         plain = plain.with_adamw();
         option("optimizer", "adamw".to_owned());
     }
+    if plain.muon.is_some() && recipe.muon.is_none() {
+        plain.muon = None;
+        option("optimizer", "sgd".to_owned());
+    }
     if plain.lr != recipe.lr {
+        plain.set_lr(recipe.lr);
         option("lr", recipe.lr.to_string());
     }
     let mut optimizer = plain.optimizer;

@@ -1,0 +1,59 @@
+// What Muon does beside matrix products, for a weight of words.b values from words.a on.
+
+var<workgroup> scratch: array<f32, 256>;
+
+// Nesterov's momentum, words.x of it, and the update that is made orthogonal.
+fn momentum(i: u32) {
+    if i < words.b {
+        let g = gradients[words.a + i];
+        let velocity = words.x * buffer[words.a + i] + g;
+        buffer[words.a + i] = velocity;
+        update[i] = words.x * velocity + g;
+    }
+}
+
+// Two factors from words.c sums of squares each: that of the update, for a norm of 1, and words.x for the weight. With
+// words.y the weight first has that norm.
+fn factors(lid: u32) {
+    for (var which = 0u; which < 2u; which++) {
+        var sum = 0.0;
+        for (var i = lid; i < words.c; i += 256u) {
+            sum += sums[which * words.c + i];
+        }
+        scratch[lid] = sum;
+        for (var half = 128u; half > 0u; half /= 2u) {
+            workgroupBarrier();
+            if lid < half {
+                scratch[lid] += scratch[lid + half];
+            }
+        }
+        if lid == 0u {
+            let norm = sqrt(scratch[0]) + 1e-7;
+            var factor = 1.0 / norm;
+            if which == 1u {
+                factor = select(words.x, words.x * words.y / norm, words.y > 0.0);
+            }
+            sums[2u * words.c + which] = factor;
+        }
+        workgroupBarrier();
+    }
+}
+
+// Scales both.
+fn scale(i: u32) {
+    if i < words.b {
+        update[i] *= sums[2u * words.c];
+        parameters[words.a + i] *= sums[2u * words.c + 1u];
+    }
+}
+
+fn copy(i: u32) {
+    if i < words.b {
+        update[i] = other[i];
+    }
+}
+
+fn run(tile: u32, z: u32, lid: u32) {
+    let i = tile * 256u + lid;
+    //{PASS}
+}
