@@ -93,8 +93,6 @@ pub struct Comparison {
     pub deeper: String,
     /// The shallowest one.
     pub shallower: String,
-    /// The held-out images: `test`, or `validation` of data without any to test on.
-    pub part: &'static str,
     /// Difference of the training errors.
     pub train_error: f64,
     /// Difference of the test errors.
@@ -104,6 +102,8 @@ pub struct Comparison {
 /// The results of an experiment.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Results {
+    /// The images of which the test errors are: `test`, or `validation` of data without any to test on.
+    pub part: &'static str,
     /// The test errors of [`NetResult::epochs_to`], percent.
     pub levels: [f64; LEVELS.len()],
     /// The nets, in the order of the experiment.
@@ -126,20 +126,19 @@ impl Results {
                 .map(|(net, result)| (net.depth, result))
                 .collect();
             depths.sort_by_key(|&(depth, _)| depth);
-            compared(depths.last()?, depths.first()?, part)
+            compared(depths.last()?, depths.first()?)
         };
         let comparisons = match kind {
             Kind::Shortcuts => Vec::new(),
             _ => [false, true].into_iter().filter_map(of_kind).collect(),
         };
-        Results { levels: LEVELS, nets: results, comparisons }
+        Results { part, levels: LEVELS, nets: results, comparisons }
     }
 }
 
 fn compared(
     (deep, deeper): &(usize, &NetResult),
     (shallow, shallower): &(usize, &NetResult),
-    part: &'static str,
 ) -> Option<Comparison> {
     let difference = |error: fn(&NetResult) -> Option<Spread>| {
         Some(error(deeper)?.mean - error(shallower)?.mean)
@@ -149,7 +148,6 @@ fn compared(
     (deep > shallow).then(|| Comparison {
         deeper: deeper.net.clone(),
         shallower: shallower.net.clone(),
-        part,
         train_error,
         test_error,
     })
@@ -280,7 +278,7 @@ mod tests {
         assert_eq!(plain20.curve[1], point);
         // One depth of residual nets has no results yet.
         let [plain] = &found.comparisons[..] else { panic!("{:?}", found.comparisons) };
-        assert_eq!((&*plain.deeper, &*plain.shallower, plain.part), ("plain56", "plain20", "test"));
+        assert_eq!((&*plain.deeper, &*plain.shallower), ("plain56", "plain20"));
         assert_eq!((plain.train_error, plain.test_error), (19.0, 16.0));
     }
 
@@ -290,6 +288,20 @@ mod tests {
         assert_eq!(found.nets[0].test_error, None);
         assert_eq!(found.nets[0].curve.len(), 1);
         assert!(found.comparisons.is_empty());
+    }
+
+    #[test]
+    fn errors_are_named_after_the_images_that_they_are_of() {
+        let tested = run("resnet8", 0, 1, &[(60.0, 48.0)]);
+        let mut validated = tested.clone();
+        for epoch in &mut validated.epochs {
+            epoch.validation_loss = epoch.test_loss.take();
+            epoch.validation_accuracy = epoch.test_accuracy.take();
+        }
+        for (run, part) in [(tested, "test"), (validated, "validation")] {
+            let found = results(&["resnet8"], &[run]);
+            assert_eq!((found.part, found.nets[0].test_error.unwrap().mean), (part, 48.0));
+        }
     }
 
     #[test]

@@ -22,8 +22,8 @@ fn is_residual(net: &str) -> bool {
     net.parse::<Arch>().is_ok_and(|net| net.residual)
 }
 
-/// Training error (dashed) and test error (bold) over epochs: plain nets next to residual ones, where there are
-/// both.
+/// Training error (dashed) and test or validation error (bold) over epochs: plain nets next to residual ones,
+/// where there are both.
 pub(super) fn errors(results: &Results, (headline, detail): (&str, &str), theme: &Theme) -> String {
     let (residual, plain): (Vec<&NetResult>, Vec<&NetResult>) =
         results.nets.iter().partition(|net| is_residual(&net.net));
@@ -36,7 +36,7 @@ pub(super) fn errors(results: &Results, (headline, detail): (&str, &str), theme:
         ..Axis::default()
     };
     let y = Axis { label: "error, %".into(), range: Some(range), ..Axis::default() };
-    let detail = format!("bold: test error, dashed: training error; {detail}");
+    let detail = format!("bold: {} error, dashed: training error; {detail}", results.part);
     let title = (headline, &*detail);
     let of = |nets: &[&NetResult]| -> Vec<Curve> {
         nets.iter().enumerate().flat_map(|(colour, net)| pair(net, colour, range[1])).collect()
@@ -167,7 +167,12 @@ mod tests {
     }
 
     fn results(nets: Vec<NetResult>) -> Results {
-        Results { levels: resnet::experiment::LEVELS, nets, comparisons: Vec::new() }
+        Results {
+            part: "validation",
+            levels: resnet::experiment::LEVELS,
+            nets,
+            comparisons: Vec::new(),
+        }
     }
 
     fn lines(svg: &str) -> Vec<(bool, Vec<f64>)> {
@@ -196,7 +201,7 @@ mod tests {
                 "errors fall: {dashed} {points:?}"
             );
         }
-        for text in ["plain nets", "residual nets", ">plain14<", ">resnet14<", "training error"] {
+        for text in ["plain nets", "residual nets", ">plain14<", ">resnet14<", "validation error"] {
             assert!(svg.contains(text), "{text}");
         }
         // Without plain nets there is one chart.

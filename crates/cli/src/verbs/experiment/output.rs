@@ -114,7 +114,7 @@ impl Output<'_> {
                 compared.deeper,
                 than(compared.test_error),
                 compared.shallower,
-                compared.part,
+                results.part,
                 than(compared.train_error)
             );
         }
@@ -193,11 +193,12 @@ fn errors(results: &Results, data: &str) -> String {
             if index == 0 { format!("epochs to {until}") } else { until }
         })
         .collect();
+    let held_out = format!("{} error %", results.part);
     let mut headers = vec![
         ("net", Left),
         ("parameters", Right),
         ("train error %", Right),
-        ("test error %", Right),
+        (&*held_out, Right),
         ("paper", Left),
     ];
     headers.extend(levels.iter().map(|level| (&**level, Right)));
@@ -319,6 +320,8 @@ mod tests {
         assert_eq!(lines[2], resnet, "{text}");
         let elsewhere = errors(&results, "synthetic");
         assert!(elsewhere.contains("8.75 on CIFAR-10"), "{elsewhere}");
+        let validated = errors(&Results { part: "validation", ..results }, "cifar10");
+        assert!(validated.contains("validation error %") && !validated.contains("test error"));
     }
 
     #[test]
