@@ -50,12 +50,8 @@ impl ModelSource for Source {
 
 pub(crate) fn run(args: &ServeArgs, global: &Global) -> anyhow::Result<()> {
     give_freed_memory_back();
-    let quiet = global.quiet;
-    let log = Log::new(move |line| {
-        if !quiet {
-            print::log(line);
-        }
-    });
+    let log = Log::new(print::log);
+    let log = if global.quiet { log.errors_only() } else { log };
     let cpu = global.cpu()?;
     let mut sources: Vec<(String, Box<dyn ModelSource>)> = Vec::new();
     for NamedPath { name, path } in models(args)? {
