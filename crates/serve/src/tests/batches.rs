@@ -7,7 +7,11 @@ use super::{
     client::{head, post},
     running::{Held, Running, Source, is_prediction, photos, until},
 };
-use crate::{Limits, Settings, served::Kind};
+use crate::{
+    Limits, Settings,
+    served::{Kind, Prepared},
+    work::{Failed, Image},
+};
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -75,4 +79,19 @@ async fn threads_compute_batches_of_a_small_network_each_with_the_same_bits() {
     running.pending(0).await;
     assert_eq!(running.metric("resnet_images_total{model=\"demo\"}"), 120.0);
     running.stop().await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_is_in_the_log_and_ends_nothing() {
+    let running = Running::demo(Limits::default()).await;
+    // Requests are checked: none has too few values.
+    let images = vec![Image::Prepared(Prepared::Values(vec![0.0]))];
+    let answers = running.service.compute(&running.model(), images).await.unwrap();
+    assert!(matches!(answers[..], [Err(Failed::Internal)]), "{answers:?}");
+    let failed = running.logged("failed");
+    assert_eq!((failed.len(), &failed[0]["model"]), (1, &"demo".into()));
+    let error = failed[0]["error"].as_str().unwrap();
+    assert!(error.starts_with("panicked: 1 values for 1 images"), "{error}");
+    let (files, _) = photos(Computes::Logits);
+    assert_eq!(post(running.address, "/v1/predict", "image/x", &files[0]).await.status, 200);
 }

@@ -1,6 +1,7 @@
 //! The threads that decode and compute.
 
 use std::{
+    any::Any,
     collections::VecDeque,
     io,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -174,7 +175,10 @@ impl Shared {
                 return Some(Ready { ticket, prepared, region: Some(region) });
             }
             Ok(Err(error)) => ticket.finish(Err(Failed::Photo(error))),
-            Err(_) => ticket.finish(Err(Failed::Internal)),
+            Err(panic) => {
+                self.failed(&ticket.model, &message(&*panic));
+                ticket.finish(Err(Failed::Internal));
+            }
         }
         None
     }
@@ -222,12 +226,13 @@ impl Shared {
         self.metrics.stage("compute", time);
         self.metrics.batch(&model.name, images, time);
         let computed = match computed {
-            Ok(Ok(computed)) => computed,
-            failed => {
-                if let Ok(Err(error)) = failed {
-                    let error = error.to_string();
-                    self.log.write("failed", json!({ "model": model.name, "error": error }));
-                }
+            Ok(computed) => computed.map_err(|error| error.to_string()),
+            Err(panic) => Err(message(&*panic)),
+        };
+        let computed = match computed {
+            Ok(computed) => computed,
+            Err(error) => {
+                self.failed(model, &error);
                 batch.into_iter().for_each(|image| image.ticket.finish(Err(Failed::Internal)));
                 return;
             }
@@ -240,4 +245,15 @@ impl Shared {
             ticket.finish(Ok(Answer { logits, map, region, times }));
         }
     }
+
+    fn failed(&self, model: &Served, error: &str) {
+        self.log.write("failed", json!({ "model": model.name, "error": error }));
+    }
+}
+
+/// What a panic said.
+fn message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    format!("panicked: {}", text.unwrap_or("no message"))
 }
