@@ -25,7 +25,7 @@ pub(crate) async fn readyz(State(service): State<Arc<Service>>) -> Result<Respon
     }
 }
 
-/// The models: what the page shows of them.
+/// The models: what the page shows of them, and how many are not loaded yet.
 pub(crate) async fn models(State(service): State<Arc<Service>>) -> Response<Body> {
     let models: Vec<_> = service
         .registry
@@ -43,7 +43,8 @@ pub(crate) async fn models(State(service): State<Arc<Service>>) -> Response<Body
         .collect();
     let limits = &service.settings.limits;
     let limits = json!({ "body": limits.body, "images": limits.images, "pixels": limits.pixels });
-    json(&json!({ "models": models, "limits": limits }))
+    let loading = service.registry.names().count() - models.len();
+    json(&json!({ "models": models, "loading": loading, "limits": limits }))
 }
 
 /// Prometheus reads this.

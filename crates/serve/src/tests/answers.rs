@@ -1,16 +1,17 @@
 //! What is answered: predictions in every form, state, metrics, the page.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 
+use axum::{body::to_bytes, extract::State};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use resnet::predictor::Computes;
 use serde_json::{Value, json};
 
 use super::{
     client::{get, post},
-    running::{Running, is_prediction, photos},
+    running::{Running, Source, is_prediction, photos},
 };
-use crate::Limits;
+use crate::{Limits, Log, ModelSource, Settings, handlers::models, service::Service};
 
 const PAGE: &str = include_str!("../page.html");
 const OPENAPI: &str = include_str!("../openapi.json");
@@ -125,6 +126,7 @@ async fn state_metrics_and_models() {
     assert_eq!(models["models"][0]["classes"][3], "cat");
     assert_eq!(models["models"][0]["image_size"], 32);
     assert_eq!(models["limits"]["images"], 32);
+    assert_eq!(models["loading"], 0);
     let openapi = get(running.address, "/openapi.json").await.json();
     let name = openapi.pointer("/components/parameters/name/schema").unwrap();
     assert_eq!(name, &json!({ "enum": ["demo"] }));
@@ -150,6 +152,22 @@ async fn state_metrics_and_models() {
     let memory = ready["memory"].as_object().unwrap();
     let bytes: u64 = memory.values().map(|bytes| bytes.as_u64().unwrap()).sum();
     assert_eq!(bytes, 2 * memory["total_bytes"].as_u64().unwrap(), "{ready}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn models_that_are_not_loaded_yet_are_counted() {
+    let sources = [("demo", None), ("later", Some(PathBuf::from("none.safetensors")))];
+    let source = |(name, path): (&str, _)| -> (String, Box<dyn ModelSource>) {
+        (name.to_owned(), Box::new(Source(path)))
+    };
+    let sources = sources.map(source).into();
+    let service = Service::new(Settings::default(), sources, Log::new(|_| {})).unwrap();
+    assert!(service.registry.load().is_err(), "there is no such file");
+    let reply = models(State(Arc::new(service))).await;
+    let body = to_bytes(reply.into_body(), 1 << 20).await.unwrap();
+    let json: Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(json["models"].as_array().unwrap().len(), 1);
+    assert_eq!(json["loading"], 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
