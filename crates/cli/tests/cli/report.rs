@@ -117,6 +117,8 @@ fn a_missing_evaluation_is_noted() {
     assert!(stderr.is_empty() && page.contains("Stopped: 2 of 5 epochs done"), "{stderr}");
     // Its length is not a whole number of epochs: the command starts from the configuration.
     assert!(page.contains("resnet train --config again.toml") && page.contains("again.toml"));
+    change(&s.path("run/run.json"), "\"finished\"", "\"diverged\"");
+    assert!(report().1.contains("Diverged: 2 of 5 epochs done"));
 
     change(&s.path("run/config.toml"), "name = \"synthetic\"", "name = \"cifar10\"");
     let (stderr, page) = report();

@@ -61,6 +61,8 @@ pub enum State {
     Training,
     /// It was stopped before its last epoch.
     Stopped,
+    /// It ended because its numbers were no longer finite.
+    Diverged,
 }
 
 /// The metrics of an epoch: a line of `metrics.jsonl`. `null` becomes none.

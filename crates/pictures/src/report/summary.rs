@@ -54,15 +54,13 @@ fn common_part(runs: &[Run]) -> Option<Part> {
 /// The progress of an unfinished run.
 fn progress(run: &Run) -> String {
     let done = run.last().map_or(0, |last| last.epoch);
-    match run.state {
-        State::Finished => String::new(),
-        State::Training => {
-            format!("<span class=\"state\">Training: {done} of {} epochs done</span>", run.epochs)
-        }
-        State::Stopped => {
-            format!("<span class=\"state\">Stopped: {done} of {} epochs done</span>", run.epochs)
-        }
-    }
+    let state = match run.state {
+        State::Finished => return String::new(),
+        State::Training => "Training",
+        State::Stopped => "Stopped",
+        State::Diverged => "Diverged",
+    };
+    format!("<span class=\"state\">{state}: {done} of {} done</span>", counted(run.epochs, "epoch"))
 }
 
 fn comparison(runs: &[Run]) -> String {

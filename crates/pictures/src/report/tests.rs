@@ -279,6 +279,14 @@ fn missing_parts_are_noted() {
 }
 
 #[test]
+fn a_run_that_diverged_is_not_called_stopped() {
+    let diverged = Run { state: State::Diverged, epochs: 5, ..run("a", 2, "1") };
+    assert!(html(&report(vec![diverged])).contains("Diverged: 2 of 5 epochs done"));
+    let only = Run { state: State::Stopped, epochs: 1, ..run("a", 0, "1") };
+    assert!(html(&report(vec![only])).contains("Stopped: 0 of 1 epoch done"));
+}
+
+#[test]
 fn the_page_is_deterministic() {
     let report = report(vec![evaluated("a"), evaluated("b")]);
     assert_eq!(html(&report), html(&report));

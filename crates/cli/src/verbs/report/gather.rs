@@ -45,13 +45,15 @@ pub(super) fn gather(folder: &Path) -> anyhow::Result<Gathered> {
     let metrics = metrics(&folder.join(METRICS))?;
     let segments = train::segments(folder)?.unwrap_or_default();
     let done = metrics.last().map_or(0, |last| last.epoch);
+    let ending = segments.last().and_then(|last| last.outcome);
     // With --patience a run may end before its last epoch.
-    let has_ended = config.recipe.patience.is_some()
-        && segments.last().is_some_and(|last| last.outcome == Some(Ending::Finished));
+    let has_ended = config.recipe.patience.is_some() && ending == Some(Ending::Finished);
     let state = if done >= config.epochs() || has_ended {
         State::Finished
     } else if run::is_training(folder) {
         State::Training
+    } else if ending == Some(Ending::Diverged) {
+        State::Diverged
     } else {
         State::Stopped
     };
