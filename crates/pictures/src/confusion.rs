@@ -255,7 +255,7 @@ fn scales(canvas: &mut Canvas<'_>, x: f32, baseline: f32, table: &Table<'_>, dee
         if most == 0.0 {
             continue;
         }
-        let most = format!("{:.0}%", 100.0 * most);
+        let most = percent(most);
         for (text, gap) in [(name, 8.0), ("0", 5.0)] {
             canvas.text(x, baseline, text, NOTE, Anchor::Start, theme.muted);
             x += NOTE.width(text) + gap;
@@ -270,6 +270,17 @@ fn scales(canvas: &mut Canvas<'_>, x: f32, baseline: f32, table: &Table<'_>, dee
         canvas.text(x + 85.0, baseline, &most, NOTE, Anchor::Start, theme.muted);
         x += 85.0 + NOTE.width(&most) + 32.0;
     }
+}
+
+/// A share as a percentage: a small one has decimals.
+fn percent(share: f32) -> String {
+    let percent = 100.0 * share;
+    let decimals = match percent {
+        10.0.. => 0,
+        1.0.. => 1,
+        _ => 2,
+    };
+    format!("{percent:.decimals$}%")
 }
 
 /// Colour steps per hue in a matrix without numbers.

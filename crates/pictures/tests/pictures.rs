@@ -198,6 +198,16 @@ fn a_small_confusion_matrix_has_percentages_and_counts() {
 }
 
 #[test]
+fn the_legend_of_a_confusion_matrix_has_small_shares() {
+    let classes = ["cat", "dog"].map(String::from);
+    for (mistakes, end) in [(1, "0.01%"), (250, "2.5%"), (2500, "25%")] {
+        let counts = [vec![10_000 - mistakes, mistakes], vec![0, 10_000]];
+        let svg = confusion(&counts, &classes, "", &Theme::LIGHT);
+        assert!(svg.contains(&format!(">{end}<")) && svg.contains(">100%<"), "{end}");
+    }
+}
+
+#[test]
 fn a_large_confusion_matrix_lists_the_most_confused() {
     let (mut counts, classes) = classes(100, "class");
     counts[7][9] = 50;
