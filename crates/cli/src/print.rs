@@ -95,9 +95,13 @@ pub(crate) fn grouped(n: usize) -> String {
     HumanCount(n as u64).to_string()
 }
 
-/// `1 epoch`, `1,564 steps`.
+/// `1 epoch`, `1,564 steps`, `10 classes`.
 pub(crate) fn counted(n: u64, what: &str) -> String {
-    let plural = if n == 1 { "" } else { "s" };
+    let plural = match n {
+        1 => "",
+        _ if what.ends_with('s') => "es",
+        _ => "s",
+    };
     format!("{} {what}{plural}", HumanCount(n))
 }
 
@@ -162,6 +166,19 @@ mod tests {
     fn numbers_have_thousands_separators() {
         for (n, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (11_173_962, "11,173,962")] {
             assert_eq!(grouped(n), text);
+        }
+    }
+
+    #[test]
+    fn one_is_singular() {
+        for (n, what, text) in [
+            (1, "class", "1 class"),
+            (2, "class", "2 classes"),
+            (1, "test image", "1 test image"),
+            (0, "image", "0 images"),
+            (1564, "step", "1,564 steps"),
+        ] {
+            assert_eq!(counted(n, what), text);
         }
     }
 

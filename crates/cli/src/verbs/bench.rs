@@ -35,7 +35,7 @@ struct Record {
     /// Median.
     ms_per_step: f64,
     images_per_second: f64,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// None where it is not known.
     peak_memory_mb: Option<f64>,
     steps: usize,
     #[serde(flatten)]
@@ -99,9 +99,11 @@ pub(crate) fn run(args: &BenchArgs, global: &Global) -> anyhow::Result<()> {
         return print::json(&record);
     }
     let Record { arch, mode, batch, image_size, dtype, threads, isa, steps, .. } = &record;
-    print::line(format!("{arch}, {mode}, {batch} images of {image_size}x{image_size}, {dtype}"))?;
+    let images = print::counted(*batch as u64, "image");
+    print::line(format!("{arch}, {mode}, {images} of {image_size}x{image_size}, {dtype}"))?;
     let device = record.gpu.as_deref().unwrap_or(isa);
-    print::line(format!("  device       {}, {threads} threads", printable(device)))?;
+    let threads = print::counted(*threads as u64, "thread");
+    print::line(format!("  device       {}, {threads}", printable(device)))?;
     print::line(format!("  step         {:.2} ms (median of {steps})", record.ms_per_step))?;
     print::line(format!("  throughput   {:.1} images/s", record.images_per_second))?;
     if let Some(mb) = record.peak_memory_mb {

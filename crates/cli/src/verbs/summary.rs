@@ -72,8 +72,9 @@ pub(crate) fn run(args: &SummaryArgs, global: &Global) -> anyhow::Result<()> {
     let about = |bytes: usize| {
         format!("about {} of memory at batch size {}", HumanBytes(bytes as u64), args.batch)
     };
+    let outputs = print::counted(classes as u64, "class");
     for (label, value) in file.map(|file| ("file", file)).into_iter().chain([
-        ("network", format!("{name}, {classes} classes, images of {image_size}x{image_size}")),
+        ("network", format!("{name}, {outputs}, images of {image_size}x{image_size}")),
         ("parameters", print::grouped(summary.parameters)),
         ("MACs per image", print::macs(summary.macs)),
         ("weights", HumanBytes(summary.parameter_bytes() as u64).to_string()),

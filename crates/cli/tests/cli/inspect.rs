@@ -105,6 +105,7 @@ fn bench_measures_steps() {
         let rate = record["images_per_second"].as_f64().unwrap();
         assert!(ms > 0.0 && (rate * ms / 4000.0 - 1.0).abs() < 1e-6, "{record}");
         assert!(!record["isa"].as_str().unwrap().is_empty());
+        assert!(record.get("peak_memory_mb").is_some(), "it may be null: {record}");
         assert!(cfg!(not(target_os = "linux")) || record["peak_memory_mb"].as_f64() > Some(1.0));
     }
     assert!(
@@ -174,6 +175,7 @@ fn bench_profiles() {
 #[test]
 fn summary_shows_the_plan() {
     let s = Sandbox::new();
+    let counts = &s.json(&["summary", "resnet18-cifar", "--json"])[0];
     let args = ["summary", "resnet18-cifar", "--plan", "--batch-size", "16", "--threads", "1"];
     for isa in ["", "portable"] {
         for (mode, dtype, winograd) in [
@@ -188,6 +190,9 @@ fn summary_shows_the_plan() {
             let plan: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
             assert!(isa.is_empty() || plan["isa"] == isa);
             assert_eq!((&plan["mode"], &plan["batch"]), (&mode.into(), &16.into()));
+            for count in ["parameters", "macs"] {
+                assert_eq!(plan[count], counts[count]);
+            }
             let units = plan["units"].as_array().unwrap();
             let unit = |name: &str| units.iter().find(|u| u["nodes"][0] == name).expect(name);
             let passes = |name: &str| unit(name)["algorithms"].as_object().unwrap().clone();
@@ -210,6 +215,10 @@ fn summary_shows_the_plan() {
     for part in ["layer2.0.bn2 + add + relu2", "backward-weight", "3x3/2 conv", "total"] {
         assert!(text.contains(part), "{part} is not in {text}");
     }
+    let one = ["summary", "resnet8", "--classes", "1", "--batch-size", "1", "--threads", "1"];
+    assert!(s.run(&one).success().stdout.contains("resnet8, 1 class, images of 32x32"));
+    let text = s.run(&[&one[..], &["--plan"]].concat()).success().stdout;
+    assert!(text.contains(", 1 image of 32x32") && text.contains(", 1 thread\n"), "{text}");
     let lone = s.run(&["summary", "resnet20", "--dtype", "bf16"]).fails(2, &["required arguments"]);
     assert!(lone.stderr.contains("--plan"), "{lone:#?}");
 }

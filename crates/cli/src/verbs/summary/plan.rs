@@ -10,6 +10,7 @@ use resnet::{
         plan_summary::{LayerSummary, PlanMemory, PlanSummary},
         program::Pass,
     },
+    summary::Summary,
 };
 use serde::Serialize;
 
@@ -30,6 +31,8 @@ struct Record {
     batch: usize,
     image_size: usize,
     classes: usize,
+    parameters: usize,
+    macs: u64,
     dtype: Dtype,
     threads: usize,
     isa: &'static str,
@@ -75,12 +78,15 @@ pub(super) fn run(subject: &Subject, args: &SummaryArgs, global: &Global) -> any
         Mode::Train => TrainPlan::summarise(graph, dtype, batch, *size, *size, &cpu)?,
         Mode::Eval => EvalPlan::summarise(graph, dtype, batch, *size, *size, &cpu)?,
     };
+    let counts = Summary::new(graph, *size, *size)?;
     let record = Record {
         arch: arch.to_string(),
         mode: args.mode.name(),
         batch,
         image_size: *size,
         classes: graph.classes(),
+        parameters: counts.parameters,
+        macs: counts.macs,
         dtype,
         threads: cpu.threads(),
         isa: cpu.isa().name(),
@@ -154,9 +160,10 @@ fn print(record: &Record, summary: &PlanSummary, mode: Mode) -> anyhow::Result<(
     let (once, largest) =
         ("shared by units that need it at different times", "the maximum of the column above");
     let train = mode == Mode::Train;
+    let input = print::counted(*batch as u64, "image");
     for (label, value) in [
-        ("plan", format!("{arch}, {name}, {batch} images of {image_size}x{image_size}, {dtype}")),
-        ("device", format!("{isa}, {threads} threads")),
+        ("plan", format!("{arch}, {name}, {input} of {image_size}x{image_size}, {dtype}")),
+        ("device", format!("{isa}, {}", print::counted(*threads as u64, "thread"))),
         ("images", bytes(images)),
         ("activations", if train { bytes(activations) } else { shared(bytes(activations), once) }),
         ("gradients", shared(bytes(gradients), once)),

@@ -7,7 +7,7 @@ use resnet::{Arch, Graph, model_file::DEMO};
 use crate::{
     args::{Global, SummaryArgs},
     error::Usage,
-    model, runs,
+    model, print, runs,
 };
 
 /// The network to summarise.
@@ -44,7 +44,8 @@ impl Subject {
                     return Err(Usage(why.into()).into());
                 }
                 let model = model::open(path, &args.weights.options(args.arch), global)?;
-                let epochs = model.epochs.map(|epochs| format!(", {epochs} epochs"));
+                let epochs = |epochs| format!(", {}", print::counted(epochs, "epoch"));
+                let epochs = model.epochs.map(epochs);
                 let optimizer = if model.optimizer.is_ok() { ", with optimizer state" } else { "" };
                 Ok(Subject {
                     arch: model.arch,
