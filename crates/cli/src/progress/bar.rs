@@ -110,8 +110,8 @@ impl EpochBar {
             row += &format!("  {:>6}  {accuracy:>6.2}%", loss(test));
         }
         row += &format!(
-            "  {:>7.5}  {:>8}  {:>8.1}",
-            m.learning_rate,
+            "  {:>7}  {:>8}  {:>8.1}",
+            print::rate(m.learning_rate),
             print::clock(m.seconds),
             m.images_per_second
         );
@@ -206,9 +206,10 @@ mod tests {
 
     #[test]
     fn rows_are_aligned_and_fit_80_columns() {
-        for (images, accuracy) in [(0, None), (5000, Some(92.5))] {
+        for (images, accuracy, rate) in [(0, None, 0.1), (5000, Some(92.5), 3.2e-7)] {
             let bar = bar(images);
-            let row = bar.row(&metrics(accuracy), true);
+            let row = bar.row(&EpochMetrics { learning_rate: rate, ..metrics(accuracy) }, true);
+            assert!(row.contains(&format!("{:>7}", print::rate(rate))), "{row}");
             let columns = columns(images > 0, true);
             assert_eq!(row.chars().count(), columns.chars().count(), "\n{columns}\n{row}");
             assert!(columns.len() <= 80, "{}", columns.len());

@@ -13,6 +13,7 @@ use super::{
     palette::Palette,
     state::{State, Throughput},
 };
+use crate::print;
 
 /// A curve. Its marks distinguish it from the others of its chart, and its colour if there is one.
 struct Curve {
@@ -80,7 +81,8 @@ pub(super) fn accuracy(frame: &mut Frame, area: Rect, state: &State, palette: Pa
 
 pub(super) fn rate(frame: &mut Frame, area: Rect, state: &State) {
     let points = state.rate.points().to_vec();
-    let curve = Curve::new("", Mark::Line, Style::new(), points, |value| format!("{value:.5}"));
+    let text = |value: f64| print::rate(value as f32);
+    let curve = Curve::new("", Mark::Line, Style::new(), points, text);
     chart(frame, area, "Learning rate", &[curve], state.span(), [Some(0.0), None]);
 }
 
@@ -102,7 +104,7 @@ pub(super) fn throughput(frame: &mut Frame, area: Rect, throughput: &Throughput)
 
 /// A number with one decimal below 100, otherwise rounded.
 pub(super) fn short(x: f64) -> String {
-    if x < 100.0 { format!("{x:.1}") } else { crate::print::grouped(x.round() as usize) }
+    if x < 100.0 { format!("{x:.1}") } else { print::grouped(x.round() as usize) }
 }
 
 fn by_epochs(

@@ -140,7 +140,7 @@ fn everything_is_shown_from_80x24_on() {
             &[
                 "resnet20 on cifar10, recipe walkthrough, 20 epochs, batches of 100",
                 "bf16 on avx512-bf16, 16 threads, in runs/resnet20-cifar10-20261231-235959",
-                "Learning rate  0.10000",
+                "Learning rate  0.100 ",
                 "Images/s  now 2,500  mean 2,500",
                 "epoch 3/20",
                 "run         ━━━",
@@ -157,6 +157,24 @@ fn everything_is_shown_from_80x24_on() {
             ],
         );
     }
+}
+
+#[test]
+fn a_small_rate_is_not_0() {
+    let (mut state, now) = (State::default(), Instant::now());
+    state.update(&started(vec![EpochMetrics { learning_rate: 2e-6, ..epoch(1) }]), now);
+    assert_has(&text(&buffer(&state, PLAIN, [80, 24], now)), &["Learning rate  2.00e-6 "]);
+}
+
+#[test]
+fn one_epoch_on_one_thread_is_singular() {
+    let Event::Started(mut run) = started(Vec::new()) else { panic!("it starts") };
+    run.epochs = 1;
+    run.machine.threads = 1;
+    let (mut state, now) = (State::default(), Instant::now());
+    state.update(&Event::Started(run), now);
+    let parts = ["walkthrough, 1 epoch, batches of 100", "avx512-bf16, 1 thread, in runs/"];
+    assert_has(&text(&buffer(&state, PLAIN, [80, 24], now)), &parts);
 }
 
 #[test]

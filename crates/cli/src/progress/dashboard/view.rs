@@ -9,7 +9,7 @@ use ratatui::{
     text::{Line, Span},
     widgets::Paragraph,
 };
-use resnet::train::{Machine, Started};
+use resnet::train::Started;
 use resnet_formats::{Shown, brief};
 
 use super::{charts, palette::Palette, state::State};
@@ -66,14 +66,14 @@ fn too_small(frame: &mut Frame, area: Rect) {
 
 /// Network, data, recipe, device and folder.
 fn title(run: &Started) -> Vec<Line<'static>> {
-    let Started { arch, data, recipe, epochs, batch_size, machine, .. } = run;
-    let Machine { threads, dtype, .. } = machine;
+    let Started { arch, data, recipe, batch_size, machine, .. } = run;
     let what = format!("{arch} on {}", brief(data));
-    let how = format!(", recipe {}, {epochs} epochs, batches of {batch_size}", brief(recipe));
-    let folder = run.folder.shown();
+    let epochs = print::counted(run.epochs, "epoch");
+    let how = format!(", recipe {}, {epochs}, batches of {batch_size}", brief(recipe));
+    let (dtype, device, workers) = (machine.dtype, machine.device(), machine.workers());
     vec![
         Line::from(vec![what.bold(), how.into()]),
-        Line::from(format!("{dtype} on {}, {threads} threads, in {folder}", machine.device())),
+        Line::from(format!("{dtype} on {device}, {workers}, in {}", run.folder.shown())),
     ]
 }
 
