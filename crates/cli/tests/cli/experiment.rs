@@ -90,7 +90,7 @@ fn a_killed_experiment_ends_with_the_same_table() {
     let first = s.path("cut").join(RUNS[0]);
     let kept = fs::metadata(first.join("last.safetensors")).unwrap().modified().unwrap();
     let out = s.run(&args("cut")).success();
-    assert!(out.stderr.contains(" of 4 runs have ended"), "{out:#?}");
+    assert!(out.stderr.contains(" of 4 runs ended before"), "{out:#?}");
     assert!(!out.stderr.contains("run 1 of 4"), "{out:#?}");
     let again: Value = serde_json::from_str(out.stdout.trim()).unwrap();
     assert_eq!(results(&again), results(&whole));

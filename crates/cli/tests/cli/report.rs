@@ -61,7 +61,7 @@ fn a_report_has_curves_and_an_evaluation() {
         &format!("{accuracy:.2}%"),
         "resnet train synthetic --arch resnet8 --recipe fast --epochs 2 --batch-size 32 --lr 0.05",
         "Confusion matrix",
-        "of the first 32 test images are correct",
+        "of the first 32 test images ",
         "last.safetensors, after epoch 2, on 40 test images",
         "Instruction set",
         "75.3 k",

@@ -55,7 +55,7 @@ pub(super) fn section(run: &Run, room: &mut usize) -> String {
 fn metrics(e: &Evaluation) -> String {
     let correct = (e.accuracy / 100.0 * e.images as f64).round() as u64;
     let cards = [
-        ("Accuracy", percent(Some(e.accuracy)), format!("{} images correct", grouped(correct))),
+        ("Accuracy", percent(Some(e.accuracy)), counted(correct, "image") + " correct"),
         ("Balanced accuracy", percent(Some(e.balanced_accuracy)), "mean over classes".to_owned()),
         ("Top-5 accuracy", percent(Some(e.top5_accuracy)), "among the 5 most probable".to_owned()),
         ("Loss", loss(Some(e.loss)), "mean cross-entropy".to_owned()),
@@ -212,11 +212,10 @@ fn pictures(e: &Evaluation) -> Vec<Drawn<'_>> {
     };
     if !e.first.is_empty() {
         let correct = e.first.iter().filter(|example| example.correct).count();
-        let label = format!(
-            "{correct} of the first {} {}images are correct.",
-            e.first.len(),
-            e.part.word()
-        );
+        let the_first = if e.first.len() == 1 { "" } else { "the first " };
+        let images = counted(e.first.len() as u64, &format!("{}image", e.part.word()));
+        let are = if correct == 1 { "is" } else { "are" };
+        let label = format!("{correct} of {the_first}{images} {are} correct.");
         pictures.push(("Predictions", label, Box::new(move || draw(&e.first))));
     }
     if !e.mistakes.is_empty() {

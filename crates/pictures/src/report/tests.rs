@@ -279,6 +279,18 @@ fn missing_parts_are_noted() {
 }
 
 #[test]
+fn one_image_is_singular() {
+    let mut one = evaluation();
+    (one.images, one.accuracy) = (1, 100.0);
+    one.first.truncate(1);
+    one.first[0].correct = true;
+    let page = html(&report(vec![Run { evaluation: Some(one), ..run("a", 3, "1") }]));
+    for text in ["on 1 test image.", "1 image correct", "1 of 1 test image is correct."] {
+        assert!(page.contains(text), "{text}");
+    }
+}
+
+#[test]
 fn a_run_that_diverged_is_not_called_stopped() {
     let diverged = Run { state: State::Diverged, epochs: 5, ..run("a", 2, "1") };
     assert!(html(&report(vec![diverged])).contains("Diverged: 2 of 5 epochs done"));

@@ -121,11 +121,8 @@ impl Output<'_> {
         for net in &results.nets {
             let diverged = net.runs.iter().filter(|run| run.diverged).count();
             if diverged > 0 {
-                let all = net.runs.len();
-                text += &format!(
-                    "\n{}: {diverged} of {all} runs diverged, and have no result",
-                    net.net
-                );
+                let all = print::counted(net.runs.len() as u64, "run");
+                text += &format!("\n{}: {diverged} of {all} diverged, without a result", net.net);
             }
         }
         if let Some(of_layers) = of_layers {

@@ -18,7 +18,7 @@ use crate::{
     delayed_progress::DelayedProgress,
     device::Work,
     interrupt::Interrupt,
-    photo_folder, pictures,
+    photo_folder, pictures, print,
     table::{
         Align::{Left, Right},
         table as text_table,
@@ -107,9 +107,10 @@ pub(super) fn write(folder: &Path, nets: &[NetResponses], headline: &str) -> any
         file.write_all(b"\n")
     })?;
     let images = nets.iter().map(|net| net.images).max().unwrap_or(0);
+    let images = print::counted(images as u64, "image");
     let detail = format!(
-        "3x3 layers after batch norm, before activation and addition; {images} images; bold: residual \
-         nets, dashed: plain ones"
+        "3x3 layers after batch norm, before activation and addition; {images}; bold: residual nets, \
+         dashed: plain ones"
     );
     let draw = |theme: &Theme| vec![(FIGURE, figure::responses(nets, (headline, &*detail), theme))];
     pictures::write(folder, pictures::encode(PictureFormat::Both, draw)?)?;

@@ -16,6 +16,7 @@ use super::setup::Setup;
 use crate::{
     args::{Cli, Global},
     interrupt::{Interrupt, Interrupted},
+    print,
     progress::Position,
     verbs::train::{Session, resume, start},
 };
@@ -41,9 +42,9 @@ impl Training<'_> {
             if let Some(epochs) = self.decided.epochs.filter(|&epochs| epochs != history.planned) {
                 let path = self.setup.folder.join(run.folder());
                 let message = format!(
-                    "it has {} epochs, the runs of the experiment have {epochs}: move it away, and it is \
+                    "it has {}, the runs of the experiment have {epochs}: move it away, and it is \
                      trained again",
-                    history.planned
+                    print::counted(history.planned, "epoch")
                 );
                 return Err(ExperimentError::Damaged { path, message }.into());
             }
@@ -69,11 +70,8 @@ impl Training<'_> {
         let left = |index: &usize| !has_ended(&all[*index]);
         let to_train: Vec<usize> = (0..all.len()).filter(left).collect();
         if to_train.len() < all.len() {
-            self.global.status(format!(
-                "{} of {} runs have ended",
-                all.len() - to_train.len(),
-                all.len()
-            ));
+            let runs = print::counted(all.len() as u64, "run");
+            self.global.status(format!("{} of {runs} ended before", all.len() - to_train.len()));
         }
         // Notes about the data are the same for every run.
         let silent = Global { quiet: true, ..*self.global };
