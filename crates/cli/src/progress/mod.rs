@@ -8,7 +8,11 @@ mod header;
 mod lines;
 mod position;
 
-use std::io::{self, IsTerminal};
+use std::{
+    env,
+    ffi::OsString,
+    io::{self, IsTerminal},
+};
 
 use resnet::train::Event;
 
@@ -40,13 +44,14 @@ impl Progress {
         interrupt: &Interrupt,
     ) -> Self {
         let terminal = io::stderr().is_terminal();
-        let plain = if terminal { Ui::Bar } else { Ui::Log };
+        let is_dumb = is_dumb(env::var_os("TERM"));
+        let plain = if terminal && !is_dumb { Ui::Bar } else { Ui::Log };
         let ui = match ui {
             _ if global.quiet => return Progress::Silent,
-            Some(Ui::Full) => match open_dashboard(json, position, terminal, interrupt) {
+            Some(Ui::Full) => match open_dashboard(json, position, [terminal, is_dumb], interrupt) {
                 Ok(dashboard) => return Progress::Full(dashboard),
                 Err(why) => {
-                    let instead = if terminal { "a progress bar" } else { "log lines" };
+                    let instead = if plain == Ui::Bar { "a progress bar" } else { "log lines" };
                     global.note(format!("--ui full is not available ({why}): showing {instead}"));
                     plain
                 }
@@ -80,19 +85,38 @@ impl Progress {
     }
 }
 
+/// Whether the terminal that `TERM` names cannot move its cursor.
+fn is_dumb(term: Option<OsString>) -> bool {
+    term.map_or(cfg!(unix), |term| term == "dumb")
+}
+
 /// Opens the dashboard, or returns why that is not possible.
 fn open_dashboard(
     json: bool,
     position: Option<Position>,
-    terminal: bool,
+    [terminal, is_dumb]: [bool; 2],
     interrupt: &Interrupt,
 ) -> Result<Dashboard, String> {
     if !terminal {
         return Err("stderr is not a terminal".into());
+    }
+    if is_dumb {
+        return Err("TERM is unset or dumb".into());
     }
     if json && io::stdout().is_terminal() {
         return Err("--json prints to the same terminal".into());
     }
     Dashboard::open(position, interrupt)
         .map_err(|error| format!("the terminal does not support it: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dumb_terminals_are_known_by_their_name() {
+        assert!(is_dumb(Some("dumb".into())) && !is_dumb(Some("xterm-256color".into())));
+        assert_eq!(is_dumb(None), cfg!(unix));
+    }
 }

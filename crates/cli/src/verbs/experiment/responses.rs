@@ -109,8 +109,8 @@ pub(super) fn write(folder: &Path, nets: &[NetResponses], headline: &str) -> any
     let images = nets.iter().map(|net| net.images).max().unwrap_or(0);
     let images = print::counted(images as u64, "image");
     let detail = format!(
-        "3x3 layers after batch norm, before activation and addition; {images}; bold: residual nets, \
-         dashed: plain ones"
+        "3x3 layers after batch norm, before activation and addition; {images}; bold: residual \
+         nets, dashed: plain ones"
     );
     let draw = |theme: &Theme| vec![(FIGURE, figure::responses(nets, (headline, &*detail), theme))];
     pictures::write(folder, pictures::encode(PictureFormat::Both, draw)?)?;
