@@ -17,11 +17,12 @@ pub struct Preview {
     pub pixels: Vec<u8>,
     /// The classes of each image and their shares, the largest first.
     pub classes: Vec<Vec<(u32, f32)>>,
-    /// Messages about photos that cannot be used.
+    /// Messages about photos that cannot be used, and about images of another size.
     pub notes: Vec<String>,
 }
 
-/// The first images of an epoch (from 1 on) of a run on this data, at most `count` and a batch.
+/// The first images of an epoch (from 1 on) of a run on this data, at most `count`, all of the size of
+/// the first one.
 ///
 /// # Errors
 /// If the data is too small for the validation set, or photos cannot be read.
@@ -33,42 +34,70 @@ pub fn preview(
 ) -> Result<Preview, TrainError> {
     let Parts { mut train, mut validation, classes, .. } = data.into();
     hold_out(config, &mut train, &mut validation)?;
-    let batch = config.recipe.batch_size.min(train.len());
+    let (mix, batch_size) = (config.recipe.mix, config.recipe.batch_size.min(train.len()));
     // Images are mixed with others of their batch, all of which is needed then.
-    let loaded = if config.recipe.mix.is_some() { batch } else { batch.min(count).max(1) };
+    let loaded = if mix.is_some() { batch_size } else { batch_size.min(count).max(1) };
     let mut loader = loader(config, train, loaded);
-    if config.recipe.mix.is_some() {
+    let mut shards = 1;
+    if mix.is_some() {
         // Images are mixed within a shard.
-        loader = loader.with_shards(Shards::of_process(config.recipe.parallel.shards, 0, 1));
+        shards = config.recipe.parallel.shards;
+        loader = loader.with_shards(Shards::of_process(shards, 0, 1));
     }
-    let sizes = vec![config.image_size_at(config.steps_of_epoch(epoch).0)];
+    let (first, _) = config.steps_of_epoch(epoch);
+    let step = |batch: usize| first + (batch * loaded / batch_size) as u64;
+    let sizes = (0..loader.batches()).map(|batch| config.image_size_at(step(batch))).collect();
     let mut batches = loader.epoch_in_sizes(epoch, 0, sizes).map_err(TrainError::Loader)?;
-    let Some(mut batch) = batches.next() else {
-        return batches.take_error().map_or(Ok(Preview::default()), |error| Err(error.into()));
-    };
-    let (size, mut targets) = ([batch.height, batch.width], Vec::new());
-    let mixed = config.recipe.mix.and_then(|mix| mix.choose(config.seed, epoch, 0, size));
-    if let Some(mixed) = mixed.filter(|_| !batch.labels.is_empty()) {
-        let channels = batch.pixels.len() / (batch.labels.len() * size[0] * size[1]);
-        mixed.write(&mut batch.pixels, size, channels, &mut Vec::new());
-        mixed.targets(&batch.labels, classes.len(), &mut targets);
+    let (mut seen, mut image_len, mut other_size) = (Preview::default(), 0, None);
+    for (part, mut batch) in batches.by_ref().enumerate() {
+        let size = [batch.height, batch.width];
+        if batch.labels.is_empty() {
+            continue;
+        }
+        if seen.classes.is_empty() {
+            [seen.height, seen.width] = size;
+            image_len = batch.pixels.len() / batch.labels.len();
+        }
+        if size != [seen.height, seen.width] {
+            other_size = Some(size);
+            break;
+        }
+        let index = (part / shards) as u64;
+        match mix.and_then(|mix| mix.choose(config.seed, epoch, index, size)) {
+            Some(mixed) => {
+                let (channels, mut targets) = (image_len / (size[0] * size[1]), Vec::new());
+                mixed.write(&mut batch.pixels, size, channels, &mut Vec::new());
+                mixed.targets(&batch.labels, classes.len(), &mut targets);
+                seen.classes.extend(targets.chunks(classes.len()).map(shares));
+            }
+            None => seen.classes.extend(batch.labels.iter().map(|&label| vec![(label, 1.0)])),
+        }
+        seen.pixels.append(&mut batch.pixels);
+        if seen.classes.len() >= count {
+            break;
+        }
     }
-    let of_mixed = targets.chunks(classes.len().max(1)).map(|shares| {
-        let shares = (0..).zip(shares.iter().copied()).filter(|&(_, share)| share > 0.0);
-        let mut shares: Vec<(u32, f32)> = shares.collect();
-        shares.sort_by(|a, b| b.1.total_cmp(&a.1));
-        shares
-    });
-    let mut classes: Vec<_> = match targets.is_empty() {
-        true => batch.labels.iter().map(|&label| vec![(label, 1.0)]).collect(),
-        false => of_mixed.collect(),
-    };
-    if let Some(len) = batch.pixels.len().checked_div(classes.len()) {
-        batch.pixels.truncate(count.saturating_mul(len));
-        classes.truncate(count);
+    if let Some(error) = batches.take_error() {
+        return Err(error.into());
     }
-    let [height, width] = size;
-    Ok(Preview { height, width, pixels: batch.pixels, classes, notes: loader.take_notes() })
+    seen.pixels.truncate(count.saturating_mul(image_len));
+    seen.classes.truncate(count);
+    seen.notes = loader.take_notes();
+    if let Some([height, width]) = other_size {
+        let shown = seen.classes.len();
+        seen.notes.push(format!(
+            "images of the epoch after the first {shown} are of {width}x{height} pixels, and not shown"
+        ));
+    }
+    Ok(seen)
+}
+
+/// The classes of a mixed image, the largest share first.
+fn shares(target: &[f32]) -> Vec<(u32, f32)> {
+    let shares = (0..).zip(target.iter().copied()).filter(|&(_, share)| share > 0.0);
+    let mut shares: Vec<(u32, f32)> = shares.collect();
+    shares.sort_by(|a, b| b.1.total_cmp(&a.1));
+    shares
 }
 
 #[cfg(test)]
@@ -77,6 +106,7 @@ mod tests {
     use crate::{
         config::tests::sample,
         data::{Augment, LoadOptions, load, transform::Mix},
+        recipe::SizePhase,
     };
 
     fn synthetic(config: &mut TrainConfig) -> crate::data::Dataset {
@@ -94,7 +124,7 @@ mod tests {
         let mut config = sample();
         let data = synthetic(&mut config);
         let plain = preview(&config, data.clone(), 1, 100).unwrap();
-        assert_eq!([plain.height, plain.width, plain.classes.len()], [32, 32, 8]);
+        assert_eq!([plain.height, plain.width, plain.classes.len()], [32, 32, 40]);
         let mut train = data.train.clone();
         let validation = train.random_split(20, config.seed).unwrap();
         for (pixels, classes) in plain.pixels.chunks(32 * 32 * 3).zip(&plain.classes) {
@@ -104,11 +134,13 @@ mod tests {
             };
             assert!(is(&train) && !is(&validation));
         }
-        let few = preview(&config, data.clone(), 1, 3).unwrap();
-        assert_eq!(
-            (&few.pixels[..], &few.classes[..]),
-            (&plain.pixels[..9216], &plain.classes[..3])
-        );
+        for count in [3, 20] {
+            let few = preview(&config, data.clone(), 1, count).unwrap();
+            assert_eq!(
+                (&few.pixels[..], &few.classes[..]),
+                (&plain.pixels[..count * 3072], &plain.classes[..count])
+            );
+        }
         assert_ne!(preview(&config, data.clone(), 2, 100).unwrap(), plain);
 
         config.recipe.mix = Some(Mix { mixup: 1.0, cutmix: 0.0 });
@@ -121,5 +153,25 @@ mod tests {
             assert!(classes.iter().any(|&(class, _)| class == own));
         }
         assert!(mixed.classes.iter().any(|classes| classes.len() == 2));
+        // Each batch has its own share.
+        let least = |batch: &[Vec<(u32, f32)>]| {
+            batch.iter().map(|classes| classes[0].1).fold(1.0, f32::min)
+        };
+        assert_ne!(least(&mixed.classes[..8]), least(&mixed.classes[8..16]));
+    }
+
+    #[test]
+    fn all_images_have_one_size() {
+        let mut config = sample();
+        let data = synthetic(&mut config);
+        // Of the 8 steps of the run the first two.
+        config.recipe.image_sizes = vec![SizePhase { until: 0.25, size: 16 }];
+        let seen = preview(&config, data.clone(), 1, 100).unwrap();
+        assert_eq!([seen.height, seen.width, seen.classes.len()], [16, 16, 16]);
+        assert_eq!(seen.pixels.len(), 16 * 16 * 16 * 3);
+        let note = &seen.notes[0];
+        assert!(note.contains("after the first 16 are of 32x32 pixels"), "{note}");
+        let few = preview(&config, data, 1, 16).unwrap();
+        assert_eq!((few.classes, few.notes.len()), (seen.classes, 0));
     }
 }
