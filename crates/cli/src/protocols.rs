@@ -13,7 +13,7 @@ use resnet::{
     predictions::Predictions,
 };
 use resnet_formats::Shown;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::{
     args::{EvalArgs, Global, ResizingArgs},
@@ -21,6 +21,7 @@ use crate::{
     device::Work,
     evaluation::{self, Evaluated},
     model,
+    photos::json_name,
 };
 
 /// Results beside those of single views (`resnet eval --json`).
@@ -41,12 +42,16 @@ pub(crate) struct MoreResults {
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Scores {
     /// The model; none for an ensemble.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "in_json")]
     pub(crate) model: Option<PathBuf>,
     /// Of the centre crop, or of the image as it is.
     pub(crate) single_view: Timed,
     #[serde(flatten)]
     pub(crate) views: ViewScores,
+}
+
+fn in_json<S: Serializer>(path: &Option<PathBuf>, serializer: S) -> Result<S::Ok, S::Error> {
+    path.as_deref().map(json_name).serialize(serializer)
 }
 
 /// Results of protocols.

@@ -112,7 +112,9 @@ pub struct DatasetInfo {
     pub channels: usize,
     /// How pixels are normalised.
     pub normalisation: Normalisation,
-    /// The folder of its files, whether or not it exists; none for a generated data set.
+    /// The folder of its files, whether or not it exists; none for a generated data set. It is not
+    /// serialised, since a path need not be UTF-8.
+    #[serde(skip)]
     pub folder: Option<PathBuf>,
     /// Whether all its files exist; [`verify`] checks their content.
     pub present: bool,
@@ -190,7 +192,8 @@ fn of_idx(set: &IdxSet, data_dir: &Path) -> DatasetInfo {
 /// The result of [`verify`] for one file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FileCheck {
-    /// The file.
+    /// The file. It is not serialised, since a path need not be UTF-8.
+    #[serde(skip)]
     pub file: PathBuf,
     /// Expected MD5, in hexadecimal. That of a file of CIFAR-10's Python version is of its images and
     /// labels as the binary version has them, that of a compressed file of its content.

@@ -12,7 +12,7 @@ use resnet::{
     train,
 };
 
-use resnet_formats::printable;
+use resnet_formats::{printable, quoted_path};
 
 use super::values::{self, Mean, Std};
 use crate::{
@@ -162,6 +162,13 @@ impl DataDir {
     /// The run's folder, unless `--data-dir` overrides it.
     pub(crate) fn only_from_run(&self) -> Option<&Path> {
         if self.path.is_some() { None } else { self.from_run.as_deref() }
+    }
+
+    /// `--data-dir` as it was given, for a command in a message, with a space before it.
+    pub(crate) fn as_option(&self) -> String {
+        self.path
+            .as_deref()
+            .map_or_else(String::new, |folder| format!(" --data-dir {}", quoted_path(folder)))
     }
 }
 

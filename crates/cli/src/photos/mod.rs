@@ -7,5 +7,5 @@ mod predictor;
 
 pub(crate) use classifier::{Classified, Classifier};
 pub(crate) use inputs::Inputs;
-pub(crate) use names::{file_name, label, quoted};
+pub(crate) use names::{file_name, json_name, label, quoted};
 pub(crate) use predictor::predictor;

@@ -28,6 +28,11 @@ pub(crate) fn file_name(path: &Path, allowed: impl Fn(char) -> bool) -> String {
     word + "'"
 }
 
+/// The path of a file or folder in JSON.
+pub(crate) fn json_name(path: &Path) -> String {
+    file_name(path, |_| true)
+}
+
 /// The name of a file in a table, shortened if long.
 pub(crate) fn label(path: &Path) -> String {
     brief(&path.shown().to_string()).to_string()
@@ -58,7 +63,6 @@ mod tests {
     #[cfg(unix)]
     fn file_names_lead_back_to_the_files() {
         use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
-        let all = |_: char| true;
         for (bytes, json, csv) in [
             ("a b/ä.png".as_bytes(), "a b/ä.png", "a b/ä.png"),
             (b"caf\xe9.png", r"$'caf\xe9.png'", r"$'caf\xe9.png'"),
@@ -70,7 +74,7 @@ mod tests {
             (b"\xff\n", r"$'\xff\x0a'", r"$'\xff\x0a'"),
         ] {
             let path = Path::new(OsStr::from_bytes(bytes));
-            assert_eq!((&*file_name(path, all), &*file_name(path, is_printable)), (json, csv));
+            assert_eq!((&*json_name(path), &*file_name(path, is_printable)), (json, csv));
         }
     }
 }

@@ -7,16 +7,35 @@ mod problems;
 mod suspects;
 
 use anyhow::{Context, bail};
-use resnet::data::{self as sets, FileState};
+use resnet::data::{self as sets, DatasetInfo, FileCheck, FileState};
 use resnet_formats::{Shown, printable};
+use serde::Serialize;
 
 use crate::{
     args::{DataArgs, DataCheckArgs, DataVerb, Global},
     data,
     interrupt::Interrupt,
+    photos::json_name,
     print,
     table::{Align::Left, table},
 };
+
+/// A line of `data verify --json`.
+#[derive(Serialize)]
+struct FileRecord<'a> {
+    file: String,
+    #[serde(flatten)]
+    check: &'a FileCheck,
+}
+
+/// The output of `data info --json`.
+#[derive(Serialize)]
+struct InfoRecord<'a> {
+    #[serde(flatten)]
+    info: &'a DatasetInfo,
+    /// None of a generated data set.
+    folder: Option<String>,
+}
 
 pub(crate) fn run(verb: &DataVerb, global: &Global) -> anyhow::Result<()> {
     match verb {
@@ -42,9 +61,27 @@ fn fetch(args: &DataArgs, global: &Global) -> anyhow::Result<()> {
 fn verify(args: &DataCheckArgs) -> anyhow::Result<()> {
     let name = args.data.name;
     let checks = sets::verify(name.name(), &args.data.data_dir.folder()?)?;
+    let printed = print_checks(args, &checks);
+    let bad = checks.iter().filter(|check| check.state != FileState::Good).count();
+    if bad > 0 {
+        bail!(
+            "{bad} of the {} files of {name} are missing or damaged: run `resnet data fetch \
+             {name}{}`",
+            checks.len(),
+            args.data.data_dir.as_option()
+        );
+    }
+    printed
+}
+
+fn print_checks(args: &DataCheckArgs, checks: &[FileCheck]) -> anyhow::Result<()> {
+    let name = args.data.name;
     if args.output.json {
-        checks.iter().try_for_each(print::json)?;
-    } else if checks.is_empty() {
+        return checks.iter().try_for_each(|check| {
+            print::json(&FileRecord { file: json_name(&check.file), check })
+        });
+    }
+    if checks.is_empty() {
         print::line(format!("{name} is generated: it has no files to verify"))?;
     } else {
         let rows = checks.iter().map(|check| {
@@ -66,20 +103,14 @@ fn verify(args: &DataCheckArgs) -> anyhow::Result<()> {
         });
         print::line(table(&[("file", Left), ("state", Left)], rows))?;
     }
-    let bad = checks.iter().filter(|check| check.state != FileState::Good).count();
-    if bad > 0 {
-        bail!(
-            "{bad} of the {} files of {name} are missing or damaged: run `resnet data fetch {name}`",
-            checks.len()
-        );
-    }
     Ok(())
 }
 
 fn info(args: &DataCheckArgs) -> anyhow::Result<()> {
     let info = sets::info(args.data.name.name(), &args.data.data_dir.folder()?)?;
     if args.output.json {
-        return print::json(&info);
+        let folder = info.folder.as_deref().map(json_name);
+        return print::json(&InfoRecord { info: &info, folder });
     }
     let place = match (&info.folder, info.present) {
         (None, _) => "none, the images are generated".to_owned(),

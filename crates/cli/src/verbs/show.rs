@@ -17,7 +17,7 @@ use crate::{
     args::{Global, ResizingArgs, ShowArgs},
     device::Work,
     evaluation::{self, Beside, Evaluated},
-    photos::file_name,
+    photos::json_name,
     pictures::{self, cell, model_on_data},
     print,
     table::{
@@ -222,7 +222,7 @@ impl<'a> Report<'a> {
             let label = images.labels()[image];
             Prediction {
                 image,
-                file: pictures::photo(images, image).map(|name| file_name(name, |_| true)),
+                file: pictures::photo(images, image).map(json_name),
                 predicted: classes[predictions.class(image)].clone(),
                 truth: evaluated.classes[label as usize].clone(),
                 correct: predictions.is_right(image, label),
@@ -240,7 +240,7 @@ impl<'a> Report<'a> {
             right: shown.iter().filter(|prediction| prediction.correct).count(),
             predictions: shown,
             mistakes: mistakes.iter().map(prediction).collect(),
-            files: files.iter().map(|file| file.to_string_lossy().into_owned()).collect(),
+            files: files.iter().map(|file| json_name(file)).collect(),
         }
     }
 

@@ -24,7 +24,9 @@ use crate::{
     error::Usage,
     evaluation::{self, TrainingData},
     interrupt::Interrupt,
-    model, photo_folder, print, runs,
+    model, photo_folder,
+    photos::json_name,
+    print, runs,
 };
 
 /// The output of `--json`.
@@ -96,16 +98,18 @@ pub(super) fn run(args: &ExperimentArgs, global: &Global) -> anyhow::Result<()> 
     let default = runs::folder(&format!("experiment-responses-{}", data.in_a_name()));
     let folder = make_folder(args.out.as_deref(), &default)?;
     responses::write(&folder, &found, &format!("Responses of layers on {}", data.in_a_name()))?;
-    let shown = folder.shown().to_string();
     if args.output.json {
         return print::json(&Record {
             experiment: "responses",
-            data: data.to_string(),
-            folder: shown,
+            data: match &data {
+                DataArg::Named(source) => source.to_string(),
+                DataArg::Folder(root) => json_name(root),
+            },
+            folder: json_name(&folder),
             responses: &found,
         });
     }
-    print::line(format!("{}\n\nsaved in {shown}", responses::table(&found)))?;
+    print::line(format!("{}\n\nsaved in {}", responses::table(&found), folder.shown()))?;
     Ok(())
 }
 

@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     args::{DataArg, PictureFormat},
+    photos::json_name,
     pictures, print,
     table::{
         Align::{Left, Right},
@@ -146,7 +147,7 @@ impl Output<'_> {
             seeds: self.setup.args.seeds,
             batch_size,
             dtype,
-            folder: self.setup.folder.shown().to_string(),
+            folder: json_name(&self.setup.folder),
             results,
             responses,
         }
@@ -155,7 +156,7 @@ impl Output<'_> {
     fn data(&self) -> String {
         match &self.setup.data {
             DataArg::Named(source) => source.name().to_owned(),
-            DataArg::Folder(root) => root.shown().to_string(),
+            DataArg::Folder(root) => json_name(root),
         }
     }
 

@@ -93,7 +93,10 @@ fn reason_to_skip(
     }
     let present = data::info(name, &data_dir.folder()?)?.present;
     Ok((!present).then(|| {
-        format!("{name} is not downloaded (run `resnet data fetch {name}`, or give --data-dir)")
+        format!(
+            "{name} is not downloaded (run `resnet data fetch {name}{}`, or give another --data-dir)",
+            data_dir.as_option()
+        )
     }))
 }
 
