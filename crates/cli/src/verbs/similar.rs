@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::{
     args::{Global, SimilarArgs},
     delayed_progress::DelayedProgress,
-    photos::{Classifier, Inputs, file_name, label, quoted},
+    photos::{Classifier, Inputs, file_name, json_name, label, quoted},
     print,
     table::{
         Align::{Left, Right},
@@ -71,9 +71,9 @@ pub(crate) fn run(args: &SimilarArgs, global: &Global) -> anyhow::Result<()> {
     }
     found.sort_by(|a, b| b.1.total_cmp(&a.1));
     found.truncate(args.top);
-    show(args, &found)?;
+    let printed = show(args, &found);
     match failed {
-        0 => Ok(()),
+        0 => printed,
         n => bail!("{n} of {} images could not be read", photos.len() + inputs.errors.len()),
     }
 }
@@ -90,7 +90,7 @@ fn cosine(a: &[f32], b: &[f32]) -> f32 {
 fn show(args: &SimilarArgs, found: &[(PathBuf, f32)]) -> anyhow::Result<()> {
     if args.output.json {
         let record = |&(ref path, similarity): &(PathBuf, f32)| {
-            print::json(&Record { file: file_name(path, |_| true), similarity })
+            print::json(&Record { file: json_name(path), similarity })
         };
         return found.iter().try_for_each(record);
     }

@@ -89,6 +89,23 @@ fn features_times_the_head_are_the_predictions() {
 }
 
 #[test]
+fn a_file_of_features_and_its_names_belong_together() {
+    let s = photos();
+    let save = |file: &str| s.run(&["predict", "demo", "photos/rgb.png", "--features", file]);
+    fs::write(s.path("notes.txt"), "mine").unwrap();
+    save("notes.npy").fails_behind_notes(1, &["would replace notes.txt", "--features"]);
+    assert_eq!(fs::read_to_string(s.path("notes.txt")).unwrap(), "mine");
+    for _ in 0..2 {
+        save("f.npy").success();
+    }
+    // The names cannot be written.
+    fs::remove_file(s.path("f.txt")).unwrap();
+    fs::create_dir(s.path("f.txt")).unwrap();
+    save("f.npy").fails_behind_notes(1, &["cannot write f.txt"]);
+    assert!(!s.path("f.npy").exists());
+}
+
+#[test]
 fn heat_maps_are_drawn_one_for_each_photo() {
     let s = photos();
     fs::create_dir(s.path("photos/sub")).unwrap();

@@ -58,6 +58,8 @@ fn a_missing_data_set_can_be_described() {
     s.run(&["data", "fetch", "synthetic"]).success();
     s.run(&["data", "verify", "synthetic"]).success();
     s.run(&["data", "verify", "cifar10"]).fails(1, &["6 of the 6 files", "data fetch cifar10"]);
+    s.run(&["data", "verify", "cifar10", "--data-dir", "my data"])
+        .fails(1, &["`resnet data fetch cifar10 --data-dir 'my data'`"]);
 }
 
 #[test]
@@ -86,6 +88,38 @@ fn a_broken_pipe_is_not_an_error() {
         let out = child.wait_with_output().unwrap();
         assert_eq!(out.status.code(), Some(0), "{args:?}");
         assert!(out.stderr.is_empty(), "{}", String::from_utf8_lossy(&out.stderr));
+    }
+}
+
+/// What was asked for beside stdout is written, and what fails still fails.
+#[cfg(unix)]
+#[test]
+fn a_broken_pipe_hides_no_failure() {
+    let s = Sandbox::new();
+    crate::common::write_photos(&s, &["cat", "dog"], 3);
+    std::fs::write(s.path("photos/cat/bad.png"), "text").unwrap();
+    let run = |args: &[&str]| {
+        let mut child = s.spawn(args);
+        drop(child.stdout.take());
+        let out = child.wait_with_output().unwrap();
+        (out.status.code(), String::from_utf8(out.stderr).unwrap())
+    };
+    let check = ["data", "check", "photos", "--strict", "--html"];
+    for (args, part, file) in [
+        (&[&check[..], &["1.html"]].concat()[..], "damaged", "1.html"),
+        (&[&check[..], &["2.html", "--json"]].concat()[..], "damaged", "2.html"),
+        (&["data", "verify", "cifar10"], "6 of the 6 files", "photos"),
+        (&["similar", "demo", "photos", "photos/dog/00.ppm"], "1 of 7 images", "photos"),
+        (&["predict", "demo", "photos", "--features", "f.npy"], "1 of 7 images", "f.npy"),
+    ] {
+        let (code, said) = run(args);
+        assert!(code == Some(1) && said.contains(part), "{args:?}: {code:?} {said}");
+        assert!(s.path(file).exists(), "{args:?}");
+    }
+    for (format, out) in [("--json", "json"), ("--csv", "csv")] {
+        let args = ["predict", "demo", "photos/dog", format, "--cam", "--out", out];
+        assert_eq!(run(&args).0, Some(0));
+        assert_eq!(std::fs::read_dir(s.path(out)).unwrap().count(), 3);
     }
 }
 

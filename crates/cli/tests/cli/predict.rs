@@ -245,6 +245,23 @@ fn class_names_come_from_a_file() {
     predict(&s, &["a.png", "--class-names", "none"]).fails(1, &["none cannot be read"]);
 }
 
+/// Names that differ only in the middle, where a table cuts them.
+#[test]
+fn long_class_names_are_whole_in_csv() {
+    let s = Sandbox::new();
+    copy(&s, "rgb.png", "a.png");
+    let name = |class: usize| format!("{}{class}{}", "a".repeat(200), "z".repeat(200));
+    fs::write(s.path("names.txt"), (0..10).map(name).collect::<Vec<_>>().join("\n")).unwrap();
+    let csv = ["a.png", "--class-names", "names.txt", "--csv", "--top", "10"];
+    let csv = predict(&s, &csv).success().stdout;
+    let fields: Vec<&str> = csv.lines().nth(1).unwrap().split(',').collect();
+    for class in fields[1..].chunks(3) {
+        assert_eq!(class[1], name(class[0].parse().unwrap()));
+    }
+    let table = predict(&s, &["a.png", "--class-names", "names.txt"]).success().stdout;
+    assert!(table.lines().all(|line| line.len() < 300), "{table}");
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn names_that_are_not_utf8_stay_apart() {

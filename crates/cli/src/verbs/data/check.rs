@@ -18,6 +18,7 @@ use super::{
 use crate::{
     args::{Global, PhotoCheckArgs},
     delayed_progress::DelayedProgress,
+    photos::json_name,
     print,
     table::{
         Align::{Left, Right},
@@ -50,13 +51,14 @@ pub(crate) fn run(args: &PhotoCheckArgs, global: &Global) -> anyhow::Result<()> 
     });
     progress.clear();
     let check = check?;
-    if args.output.json {
-        let folder = args.photos.to_string_lossy().into_owned();
-        print::json(&Record { folder, check: &check, notes: &set.notes })?;
+    // The page and the verdict are needed whether or not anyone reads stdout.
+    let printed = if args.output.json {
+        let folder = json_name(&args.photos);
+        print::json(&Record { folder, check: &check, notes: &set.notes })
     } else {
         set.notes.iter().for_each(|note| global.note(note));
-        print_tables(&check, args, global)?;
-    }
+        print_tables(&check, args, global)
+    };
     if let Some(path) = &args.html {
         let html = report::photos(&page::page(&set, &check, &problems(&check), args));
         atomic_write(Destination::Follow(path), |file| file.write_all(html.as_bytes()))
@@ -68,7 +70,7 @@ pub(crate) fn run(args: &PhotoCheckArgs, global: &Global) -> anyhow::Result<()> 
     if args.strict && !severe.is_empty() {
         bail!("{}", severe.join("; "));
     }
-    Ok(())
+    printed
 }
 
 fn print_tables(check: &PhotoCheck, args: &PhotoCheckArgs, global: &Global) -> anyhow::Result<()> {

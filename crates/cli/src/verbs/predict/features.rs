@@ -1,11 +1,18 @@
 //! `--features`: a file of what enters the head of the network.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use resnet_formats::{Destination, Shown, Tensor, atomic_write, is_printable, npy, safetensors};
 
-use crate::{args::Global, photos::file_name, print};
+use crate::{
+    args::Global,
+    photos::{file_name, json_name},
+    print,
+};
 
 /// Key of the metadata with the names of the photos.
 const FILES: &str = "files";
@@ -19,8 +26,21 @@ pub(super) struct FeatureFile<'a> {
 }
 
 impl FeatureFile<'_> {
-    pub(super) fn new(path: &Path) -> FeatureFile<'_> {
-        FeatureFile { path, photos: Vec::new(), values: Vec::new() }
+    /// No features yet.
+    ///
+    /// # Errors
+    /// If the names of the photos would replace a file that is not of an earlier call.
+    pub(super) fn new(path: &Path) -> anyhow::Result<FeatureFile<'_>> {
+        if let Some(names) = names_of(path)
+            && names.exists()
+            && !path.exists()
+        {
+            bail!(
+                "the names of the photos would replace {}: choose another --features",
+                names.shown()
+            );
+        }
+        Ok(FeatureFile { path, photos: Vec::new(), values: Vec::new() })
     }
 
     pub(super) fn add(&mut self, photo: &Path, features: Vec<f32>) {
@@ -36,21 +56,26 @@ impl FeatureFile<'_> {
         }
         let shape = [photos, self.values.len() / photos];
         let path = self.path;
-        if path.extension().is_some_and(|suffix| suffix == "npy") {
-            let names = path.with_extension("txt");
+        let cannot_write = |path: &Path| format!("cannot write {}", path.shown());
+        if let Some(names) = names_of(path) {
+            npy::write(Destination::Follow(path), &shape, &self.values)
+                .with_context(|| cannot_write(path))?;
             let lines = self.photos.iter().map(|photo| file_name(photo, is_printable) + "\n");
             let lines: String = lines.collect();
-            atomic_write(Destination::Follow(&names), |file| file.write_all(lines.as_bytes()))
-                .with_context(|| format!("cannot write {}", names.shown()))?;
-            npy::write(Destination::Follow(path), &shape, &self.values)
+            let written =
+                atomic_write(Destination::Follow(&names), |file| file.write_all(lines.as_bytes()));
+            if written.is_err() && path.is_file() {
+                // Features without names, or with those of other photos, are of no use.
+                let _ = fs::remove_file(path);
+            }
+            written.with_context(|| cannot_write(&names))?;
         } else {
-            let names: Vec<String> =
-                self.photos.iter().map(|photo| file_name(photo, |_| true)).collect();
+            let names: Vec<String> = self.photos.iter().map(|photo| json_name(photo)).collect();
             let metadata = [(FILES.to_owned(), serde_json::to_string(&names)?)].into();
             let tensors = vec![("features".to_owned(), Tensor::f32(&shape, self.values))];
             safetensors::write(Destination::Follow(path), &tensors, &metadata)
+                .with_context(|| cannot_write(path))?;
         }
-        .with_context(|| format!("cannot write {}", path.shown()))?;
         global.status(format!(
             "wrote {} features of {} to {}",
             print::grouped(shape[1]),
@@ -59,4 +84,9 @@ impl FeatureFile<'_> {
         ));
         Ok(())
     }
+}
+
+/// The file with the names of the photos that belongs to a file of features; none for safetensors.
+fn names_of(path: &Path) -> Option<PathBuf> {
+    path.extension().is_some_and(|suffix| suffix == "npy").then(|| path.with_extension("txt"))
 }

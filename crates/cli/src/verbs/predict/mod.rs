@@ -4,6 +4,8 @@ mod features;
 mod heat_maps;
 mod output;
 
+use std::mem;
+
 use anyhow::bail;
 use resnet::predictor::Computes;
 
@@ -19,6 +21,7 @@ use crate::{
 
 pub(crate) fn run(args: &PredictArgs, global: &Global) -> anyhow::Result<()> {
     let inputs = Inputs::find(&args.images);
+    let mut features = args.features.as_deref().map(FeatureFile::new).transpose()?;
     inputs.notes.iter().for_each(|note| global.note(note));
     if let ([], [only]) = (&inputs.photos[..], &inputs.errors[..]) {
         bail!("{only}");
@@ -36,12 +39,15 @@ pub(crate) fn run(args: &PredictArgs, global: &Global) -> anyhow::Result<()> {
     };
     let (images, classes) = (inputs.len(), classifier.predictor.classes().to_vec());
     let mut heat_maps = args.cam.then(|| HeatMaps::new(args, &classifier));
-    let mut features = args.features.as_deref().map(FeatureFile::new);
     let printer = Printer::new(format, &inputs.photos, images, classes, args.top, global.quiet);
-    printer.begin()?;
+    let mut printed: anyhow::Result<()> = printer.begin().map_err(Into::into);
     let mut errors = inputs.errors;
     errors.iter().for_each(|error| printer.skip(error));
     classifier.run(&inputs.photos, &mut |path, photo| {
+        // Files are needed whether or not anyone reads stdout.
+        if heat_maps.is_none() && features.is_none() {
+            mem::replace(&mut printed, Ok(()))?;
+        }
         match photo {
             Ok(photo) => {
                 let pictures = match &mut heat_maps {
@@ -51,7 +57,9 @@ pub(crate) fn run(args: &PredictArgs, global: &Global) -> anyhow::Result<()> {
                 if let Some(features) = &mut features {
                     features.add(path, photo.features());
                 }
-                printer.print(path, &photo.top(args.top), &pictures)?;
+                if let Err(error) = printer.print(path, &photo.top(args.top), &pictures) {
+                    printed = Err(error);
+                }
             }
             Err(error) if images == 1 => bail!("{error}"),
             Err(error) => {
@@ -69,7 +77,7 @@ pub(crate) fn run(args: &PredictArgs, global: &Global) -> anyhow::Result<()> {
         maps.say_where(global);
     }
     match errors.len() {
-        0 => Ok(()),
+        0 => printed,
         n => bail!("{n} of {images} images could not be read"),
     }
 }

@@ -14,7 +14,7 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::{
     delayed_progress::DelayedProgress,
-    photos::{file_name, label, quoted},
+    photos::{file_name, json_name, label, quoted},
     print,
 };
 
@@ -71,8 +71,12 @@ impl Printer {
         top: usize,
         quiet: bool,
     ) -> Printer {
-        if format != Format::Json {
-            classes.iter_mut().for_each(|class| *class = brief(class).to_string());
+        for class in &mut classes {
+            match format {
+                Format::Table => *class = brief(class).to_string(),
+                Format::Csv => *class = printable(class).to_string(),
+                Format::Json => {}
+            }
         }
         let files = photos.iter().map(|path| label(path).width());
         let names = classes.iter().map(|class| class.width());
@@ -116,14 +120,15 @@ impl Printer {
         top: &[(usize, f32)],
         pictures: &[PathBuf],
     ) -> anyhow::Result<()> {
+        self.bar.tick();
         let class = |index: usize| self.classes[index].as_str();
         match self.format {
             Format::Json => {
                 let candidate =
                     |&(index, probability)| Candidate { index, class: class(index), probability };
-                let file = file_name(path, |_| true);
+                let file = json_name(path);
                 let top = top.iter().map(candidate).collect();
-                let pictures = pictures.iter().map(|path| file_name(path, |_| true)).collect();
+                let pictures = pictures.iter().map(|path| json_name(path)).collect();
                 print::json(&Record { file: &file, top, pictures })?;
             }
             Format::Csv => {
@@ -145,7 +150,6 @@ impl Printer {
                 }
             }
         }
-        self.bar.tick();
         Ok(())
     }
 
