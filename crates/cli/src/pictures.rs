@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::Context;
 use resnet::{Network, data::ImageSet, model_file::Model};
-use resnet_formats::{Shown, atomic_write, create_numbered, make_own_folder};
+use resnet_formats::{Destination, Shown, atomic_write, create_numbered, make_own_folder};
 use resnet_pictures::{Cell, Picture, Theme, png};
 
 use crate::{args::PictureFormat, error::Usage, evaluation::Evaluated, model};
@@ -111,17 +111,25 @@ pub(crate) fn write_one(
         true => draw(&Theme::AUTO).into_bytes(),
         false => png(&draw(&Theme::LIGHT), SCALE).context("cannot draw the picture")?,
     };
-    let path = match out {
-        Some(out) => out.to_owned(),
-        None => {
-            let create = |name: &Path| File::create_new(name);
-            create_numbered(Path::new(stem), ".png", create)
-                .with_context(|| format!("cannot create {stem}.png (--out)"))?
-                .0
-        }
-    };
-    atomic_write(&*path, |w| w.write_all(&bytes))
-        .with_context(|| format!("cannot write {} (--out)", path.shown()))?;
+    let Some(out) = out else { return write_new(stem, ".png", &bytes) };
+    atomic_write(Destination::Follow(out), |w| w.write_all(&bytes))
+        .with_context(|| format!("cannot write {} (--out)", out.shown()))?;
+    Ok(out.to_owned())
+}
+
+/// Writes a new file into the working folder: `stem` and `suffix`, with a number between them if there is
+/// such a file already.
+pub(crate) fn write_new(stem: &str, suffix: &str, bytes: &[u8]) -> anyhow::Result<PathBuf> {
+    let create = |name: &Path| File::create_new(name);
+    let path = create_numbered(Path::new(stem), suffix, create)
+        .with_context(|| format!("cannot create {stem}{suffix} (--out)"))?
+        .0;
+    let written = atomic_write(&*path, |w| w.write_all(bytes));
+    if written.is_err() {
+        // Only the name was taken.
+        let _ = fs::remove_file(&path);
+    }
+    written.with_context(|| format!("cannot write {} (--out)", path.shown()))?;
     Ok(path)
 }
 

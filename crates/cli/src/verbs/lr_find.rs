@@ -16,6 +16,7 @@ use crate::{
     delayed_progress::DelayedProgress,
     error::Usage,
     interrupt::Interrupt,
+    photos::json_name,
     pictures, print,
     table::{Align::Right, table},
     verbs::train::{NewRun, configure},
@@ -63,7 +64,6 @@ pub(crate) fn run(args: &LrFindArgs, global: &Global) -> anyhow::Result<()> {
     curve.notes.iter().for_each(|note| global.note(note));
     let draw = |theme: &Theme| draw(&config, &curve, theme);
     let path = pictures::write_one(args.out.as_deref(), "lr-find", draw)?;
-    let file = path.shown().to_string();
     if args.output.json {
         print::json(&Record {
             arch: config.arch.to_string(),
@@ -72,10 +72,10 @@ pub(crate) fn run(args: &LrFindArgs, global: &Global) -> anyhow::Result<()> {
             batch_size: config.recipe.batch_size,
             seed: config.seed,
             curve: &curve,
-            file,
+            file: json_name(&path),
         })?;
     } else {
-        show(&curve, &config, &file)?;
+        show(&curve, &config, &path)?;
     }
     if args.open {
         open::that_detached(&path).with_context(|| format!("cannot open {}", path.shown()))?;
@@ -96,7 +96,7 @@ fn as_train(args: &LrFindArgs) -> TrainArgs {
     train
 }
 
-fn show(curve: &LrCurve, config: &TrainConfig, file: &str) -> anyhow::Result<()> {
+fn show(curve: &LrCurve, config: &TrainConfig, file: &Path) -> anyhow::Result<()> {
     let headers = [("learning rate", Right), ("loss", Right), ("smoothed", Right)];
     let rows = curve.points.iter().map(|point| {
         let losses = [point.loss, point.smoothed_loss].map(|loss| format!("{loss:.4}"));
@@ -109,7 +109,7 @@ fn show(curve: &LrCurve, config: &TrainConfig, file: &str) -> anyhow::Result<()>
         let suggested = suggested.map_or_else(|| "none, too few steps".to_owned(), rate);
         print::line(format!("{name:<10}{suggested}"))?;
     }
-    print::line(format!("wrote {file}"))?;
+    print::line(format!("wrote {}", file.shown()))?;
     Ok(())
 }
 

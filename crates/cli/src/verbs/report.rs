@@ -6,32 +6,31 @@ mod machine;
 mod reproduce;
 
 use std::{
-    borrow::Cow,
-    fs::File,
     path::{Path, PathBuf},
     time::SystemTime,
 };
 
 use anyhow::Context;
 use resnet::{run::CONFIG, train::Segment};
-use resnet_formats::{Destination, Shown, atomic_write, create_numbered};
+use resnet_formats::{Destination, Shown, atomic_write};
 use resnet_pictures::report::{self, Report, Run};
 use serde::Serialize;
 
 use self::gather::Gathered;
 use crate::{
     args::{Global, ReportArgs},
-    print, runs,
+    photos::json_name,
+    pictures, print, runs,
 };
 
-/// Default name of the report, and its extension.
+/// Default name of the report, and its suffix.
 const REPORT: &str = "report";
-const HTML: &str = "html";
+const SUFFIX: &str = ".html";
 
 /// The output of `--json`.
 #[derive(Serialize)]
 struct Record<'a> {
-    report: Cow<'a, str>,
+    report: String,
     bytes: usize,
     runs: Vec<RunRecord<'a>>,
 }
@@ -39,7 +38,7 @@ struct Record<'a> {
 #[derive(Serialize)]
 struct RunRecord<'a> {
     name: &'a str,
-    folder: Cow<'a, str>,
+    folder: String,
     arch: &'a str,
     data: &'a str,
     state: report::State,
@@ -60,8 +59,8 @@ pub(crate) fn run(args: &ReportArgs, global: &Global) -> anyhow::Result<()> {
     let folder = |run: &PathBuf| Ok(runs::resolve(run)?.into_owned());
     let folders: Vec<PathBuf> = args.runs.iter().map(folder).collect::<anyhow::Result<_>>()?;
     let (mut runs, mut details) = (Vec::new(), Vec::new());
-    // A pattern such as runs/* may also find experiments.
-    let is_other = |folder: &PathBuf| folder.is_dir() && !folder.join(CONFIG).is_file();
+    // A pattern such as runs/* may also find experiments and files.
+    let is_other = |path: &PathBuf| path.exists() && !path.join(CONFIG).is_file();
     let (others, found): (Vec<_>, Vec<_>) = folders.iter().cloned().partition(is_other);
     let folders = if found.is_empty() { folders } else { found };
     for other in others.iter().filter(|other| !folders.contains(other)) {
@@ -80,26 +79,28 @@ pub(crate) fn run(args: &ReportArgs, global: &Global) -> anyhow::Result<()> {
     }
     let report = Report { title: args.title.clone(), written_by: written_by(), runs };
     let html = report::html(&report);
-    let path = match (&args.out, folders.as_slice()) {
-        (Some(out), _) => out.clone(),
-        (None, [folder]) => folder.join(REPORT).with_extension(HTML),
-        (None, _) => {
-            // Reports of other runs may be here.
-            let new = |name: &Path| File::create_new(name);
-            create_numbered(Path::new(REPORT), &format!(".{HTML}"), new)
-                .context("cannot write a report here (--out)")?
-                .0
-        }
+    let write = |place: Destination<'_>| {
+        atomic_write(place, |file| file.write_all(html.as_bytes()))
+            .with_context(|| format!("cannot write {}", place.path().shown()))
     };
-    // The default name may be a link in an untrusted folder.
-    let place =
-        if args.out.is_some() { Destination::Follow(&path) } else { Destination::Replace(&path) };
-    atomic_write(place, |file| file.write_all(html.as_bytes()))
-        .with_context(|| format!("cannot write {}", path.shown()))?;
+    let path = match (&args.out, folders.as_slice()) {
+        (Some(out), _) => {
+            write(Destination::Follow(out))?;
+            out.clone()
+        }
+        (None, [folder]) => {
+            // It may be a link in an untrusted folder.
+            let path = folder.join(format!("{REPORT}{SUFFIX}"));
+            write(Destination::Replace(&path))?;
+            path
+        }
+        // Reports of other runs may be here.
+        (None, _) => pictures::write_new(REPORT, SUFFIX, html.as_bytes())?,
+    };
     if args.output.json {
         let records = report.runs.iter().zip(&folders).zip(&details);
         print::json(&Record {
-            report: path.to_string_lossy(),
+            report: json_name(&path),
             bytes: html.len(),
             runs: records
                 .map(|((run, folder), (_, segments))| record(run, folder, segments))
@@ -114,10 +115,10 @@ pub(crate) fn run(args: &ReportArgs, global: &Global) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn record<'a>(run: &'a Run, folder: &'a Path, segments: &'a [Segment]) -> RunRecord<'a> {
+fn record<'a>(run: &'a Run, folder: &Path, segments: &'a [Segment]) -> RunRecord<'a> {
     RunRecord {
         name: &run.name,
-        folder: folder.to_string_lossy(),
+        folder: json_name(folder),
         arch: &run.arch,
         data: &run.data,
         state: run.state,

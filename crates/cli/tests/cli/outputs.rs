@@ -3,7 +3,12 @@
 
 use std::{fs, os::unix::fs::symlink, process::Command};
 
-use crate::common::{Sandbox, small};
+use serde_json::Value;
+
+use crate::common::{Finished, Sandbox, small};
+
+const PREVIEW: [&str; 7] =
+    ["data", "preview", "synthetic", "--limit-train", "40", "--limit-test", "4"];
 
 const PAGE: [&str; 2] = ["<!doctype html>", "</html>"];
 
@@ -49,6 +54,31 @@ fn output_goes_to_any_path() {
         assert!(is_page(&fs::read_to_string(s.path("site/page.html")).unwrap()));
     }
     assert_eq!(fs::read_dir(s.path("site")).unwrap().count(), 1);
+
+    symlink("site/picture.png", s.path("link.png")).unwrap();
+    s.run(&[&PREVIEW[..], &["--out", "link.png"]].concat()).success();
+    assert!(s.path("link.png").is_symlink());
+    assert!(fs::read(s.path("site/picture.png")).unwrap().starts_with(b"\x89PNG"));
+}
+
+/// The shell limits files to 2 or 4 KB.
+#[test]
+fn a_failed_write_leaves_its_name_free() {
+    let s = Sandbox::new();
+    s.run(&small(&["--epochs", "1", "--out", "run", "--quiet"])).success();
+    symlink("run", s.path("again")).unwrap();
+    let picture = [&PREVIEW[..], &["--count", "40", "--quiet"]].concat();
+    for (args, file) in [
+        (&["report", "run", "again", "--no-eval"][..], "report.html"),
+        (&picture[..], "preview.png"),
+    ] {
+        let script = "ulimit -f 4; exec \"$0\" \"$@\"";
+        let mut shell = Command::new("sh");
+        shell.args(["-c", script, env!("CARGO_BIN_EXE_resnet")]).args(args);
+        let output = shell.current_dir(s.path(".")).output().unwrap();
+        Finished::of(args, output).fails(1, &[&format!("cannot write {file}")]);
+        assert!(!s.path(file).exists());
+    }
 }
 
 #[cfg(target_os = "linux")]
@@ -60,10 +90,31 @@ fn names_need_not_be_utf8() {
     s.run(&small(&["--epochs", "1", "--out", "run", "--quiet"])).success();
     let odd = s.path(OsStr::from_bytes(b"odd-\xff"));
     fs::rename(s.path("run"), &odd).unwrap();
-    let report = s.command(&["report", "--no-eval", "--json"]).arg(&odd).output().unwrap();
-    assert!(report.status.success(), "{report:?}");
-    let record: serde_json::Value = serde_json::from_slice(&report.stdout).unwrap();
-    assert!(record["report"].as_str().unwrap().ends_with("odd-\u{fffd}/report.html"));
+    let json = |command: &mut Command| -> Value {
+        let output = command.output().unwrap();
+        assert!(output.stdout.ends_with(b"\n"), "{output:?}");
+        let first = output.stdout.split(|&byte| byte == b'\n').next().unwrap();
+        serde_json::from_slice(first).unwrap()
+    };
+    // A word of Bash leads back to the file.
+    let leads_to = |name: &Value, end: &str| {
+        let name = name.as_str().unwrap();
+        assert!(name.starts_with("$'/") && name.ends_with(&format!(r"/odd-\xff{end}'")), "{name}");
+    };
+    let report = json(s.command(&["report", "--no-eval", "--json"]).arg(&odd));
+    leads_to(&report["report"], "/report.html");
+    leads_to(&report["runs"][0]["folder"], "");
+    let picture = odd.join("picture.svg");
+    let preview = json(s.command(&PREVIEW).args(["--json", "--out"]).arg(&picture));
+    leads_to(&preview["file"], "/picture.svg");
+    let last = odd.join("last.safetensors");
+    let data = ["synthetic", "--limit-test", "5", "--json", "--with"];
+    let eval = json(s.command(&["eval"]).arg(&last).args(data).arg(&last));
+    leads_to(&eval["models"][1]["model"], "/last.safetensors");
+    let mnist = |verb| json(s.command(&["data", verb, "mnist", "--json", "--data-dir"]).arg(&odd));
+    leads_to(&mnist("info")["folder"], "/mnist");
+    let file = &mnist("verify")["file"];
+    assert!(file.as_str().unwrap().contains(r"/odd-\xff/mnist/"), "{file}");
 
     // Except for a path that config.toml must store.
     let mut train = s.command(&small(&["--out", "new", "--quiet", "--init"]));

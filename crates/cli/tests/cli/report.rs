@@ -93,10 +93,14 @@ fn several_runs_are_compared() {
     train(&s, "a/run", &[]);
     train(&s, "b/run", &["--seed", "9"]);
     fs::create_dir(s.path("experiment")).unwrap();
-    let out = s.run(&["report", "a/run", "experiment", "b/run", "--no-eval"]).success();
+    fs::write(s.path("notes.txt"), "").unwrap();
+    let out = s.run(&["report", "a/run", "experiment", "notes.txt", "b/run", "--no-eval"]);
+    let out = out.success();
     assert_eq!(out.stdout, "report.html\n");
-    assert!(out.stderr.contains("note: experiment is left out"), "{out:#?}");
-    s.run(&["report", "experiment"]).fails(1, &["experiment is not a run folder"]);
+    for other in ["experiment", "notes.txt"] {
+        assert!(out.stderr.contains(&format!("note: {other} is left out")), "{out:#?}");
+        s.run(&["report", other]).fails(1, &[&format!("{other} is not a run folder")]);
+    }
     let page = fs::read_to_string(s.path("report.html")).unwrap();
     assert!(page.contains("<bdi>a/run</bdi>") && page.contains("<bdi>b/run</bdi>"));
     assert!(page.contains("<tr><th scope=\"row\">seed<td>0<td>9"));
@@ -127,6 +131,8 @@ fn a_missing_evaluation_is_noted() {
         "{stderr}"
     );
     assert!(page.contains("The network is not evaluated: cifar10 is not downloaded"));
+    let there = s.run(&["report", "run", "--data-dir", "my data"]).success();
+    assert!(there.stderr.contains("`resnet data fetch cifar10 --data-dir 'my data'`"), "{there:?}");
     assert!(page.contains("Training curves") && !page.contains("Confusion matrix"));
 
     for file in ["last.safetensors", "best.safetensors"] {
