@@ -36,3 +36,21 @@ fn the_images_of_an_epoch_are_drawn() {
     s.run(&["data", "preview", "synthetic", "--epoch", "1000"]).fails(2, &["--epoch 1000"]);
     s.run(&["data", "preview", "no/such"]).fails(1, &["cannot read", "no/such"]);
 }
+
+/// There is nothing to save. The command is blocked, since nobody reads the whole picture.
+#[cfg(unix)]
+#[test]
+fn a_signal_ends_it_at_once() {
+    use std::process::Command;
+    let s = Sandbox::new();
+    assert!(Command::new("mkfifo").arg(s.path("pipe.svg")).status().unwrap().success());
+    let images = ["--limit-train", "400", "--limit-test", "4", "--count", "400"];
+    let preview = ["data", "preview", "synthetic", "--out", "pipe.svg"];
+    let mut child = s.spawn(&[&preview[..], &images].concat());
+    // Waits for the writer.
+    let reader = fs::File::open(s.path("pipe.svg")).unwrap();
+    let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+    assert!(kill.unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    drop(reader);
+}

@@ -13,6 +13,7 @@ use crate::{
     config::{self, Settings},
     error::Usage,
     interrupt::Interrupt,
+    photos::json_name,
     pictures, print,
     verbs::train::load,
 };
@@ -34,6 +35,8 @@ pub(crate) fn run(args: &PreviewArgs, global: &Global) -> anyhow::Result<()> {
     let settings = Settings::new(&as_train(args), global)?;
     let start = settings.starting_point();
     let data = load(&settings.args, start.arch, global, &interrupt)?;
+    interrupt.check()?;
+    interrupt.release();
     let config = config::build(&settings, &start, &data, None, &cpu, global)?;
     let classes = data.classes.clone();
     if args.epoch as u64 > config.epochs() {
@@ -62,16 +65,15 @@ pub(crate) fn run(args: &PreviewArgs, global: &Global) -> anyhow::Result<()> {
     let title = title(&config, args.epoch, images.len(), [seen.width, seen.height]);
     let draw = |theme: &Theme| labelled(&images, (&*title.0, &*title.1), theme);
     let path = pictures::write_one(args.out.as_deref(), "preview", draw)?;
-    let file = path.shown().to_string();
     match args.output.json {
         true => print::json(&Record {
-            file,
+            file: json_name(&path),
             images: images.len(),
             height: seen.height,
             width: seen.width,
             labels: &labels,
         })?,
-        false => print::line(file)?,
+        false => print::line(path.shown().to_string())?,
     }
     if args.open {
         open::that_detached(&path).with_context(|| format!("cannot open {}", path.shown()))?;

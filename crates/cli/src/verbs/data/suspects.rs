@@ -103,6 +103,7 @@ fn parts(
         let limits = Limits { train: config.data.limit_train, test: config.data.limit_test };
         let interrupt = Interrupt::catch().context("cannot catch Ctrl-C")?;
         let set = data::load(source, &data_dir, limits, global, &interrupt)?;
+        interrupt.check()?;
         interrupt.release();
         data::resized(set, Some(config.data.image_size), global)?.into()
     };
