@@ -3,14 +3,18 @@
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use resnet::{data::photo::CropMode, model_file::SaveFormat, run::load_model};
+use resnet::{
+    data::photo::CropMode,
+    model_file::SaveFormat,
+    run::{LAST, load_model},
+};
 use resnet_formats::{Destination, Shown};
 
 use crate::{
     args::{ConvertArgs, Global},
     config,
     error::Usage,
-    runs,
+    model, runs,
 };
 
 pub(crate) fn run(args: &ConvertArgs, global: &Global) -> anyhow::Result<()> {
@@ -74,9 +78,24 @@ pub(crate) fn run(args: &ConvertArgs, global: &Global) -> anyhow::Result<()> {
 /// The output format.
 fn target(args: &ConvertArgs) -> Result<SaveFormat, Usage> {
     let path = &args.output;
-    let is_folder = path.as_os_str().as_encoded_bytes().ends_with(b"/") || path.is_dir();
-    let target =
-        if args.timm || is_folder { Some(SaveFormat::Timm) } else { SaveFormat::from_suffix(path) };
+    if model::run_of(&path.join(LAST)).is_some() {
+        return Err(Usage(format!(
+            "{} is a run folder, whose checkpoints another model in it would hide: choose another \
+             OUT",
+            path.shown()
+        )));
+    }
+    let is_named = args.timm || path.as_os_str().as_encoded_bytes().ends_with(b"/");
+    let has = |name: &str| path.join(name).exists();
+    if !is_named && has("config.json") && !has("model.safetensors") {
+        return Err(Usage(format!(
+            "{} has a config.json that is not of a model: to replace it, end OUT in / or add \
+             --timm",
+            path.shown()
+        )));
+    }
+    let is_folder = is_named || path.is_dir();
+    let target = if is_folder { Some(SaveFormat::Timm) } else { SaveFormat::from_suffix(path) };
     match target {
         Some(SaveFormat::Onnx { .. }) => Ok(SaveFormat::Onnx { fold: args.fold }),
         Some(_) if args.fold => {

@@ -116,6 +116,18 @@ fn impossible_conversions_are_errors() {
     s.run(&["convert", "nowhere.pt", "out.pt"]).fails(1, &["nowhere.pt cannot be read"]);
     s.run(&["convert", &pt, "no/folder/out.pt"])
         .fails_behind_notes(1, &["cannot write no/folder/out.pt"]);
+    for (file, text) in [
+        ("run/config.toml", ""),
+        ("run/last.safetensors", ""),
+        ("web/config.json", "{}"),
+    ] {
+        fs::create_dir_all(s.path(file).parent().unwrap()).unwrap();
+        fs::write(s.path(file), text).unwrap();
+    }
+    for out in ["run", "run/"] {
+        s.run(&["convert", &pt, out]).fails(2, &[&format!("{out} is a run folder")]);
+    }
+    s.run(&["convert", &pt, "web"]).fails(2, &["web has a config.json", "end OUT in /"]);
     fs::copy(&pt, s.path("same.pt")).unwrap();
     s.run(&["convert", "same.pt", "./same.pt"]).fails(1, &["OUT is the input file ./same.pt"]);
     let wrong =
