@@ -116,6 +116,7 @@ fn in_memory(
     let interrupt = Interrupt::catch().context("cannot catch Ctrl-C")?;
     let limits = Limits { train: Some(1), test: args.limit_test };
     let data = data::load(source, data_dir, limits, global, &interrupt)?;
+    interrupt.check()?;
     interrupt.release();
     let normalisation =
         normalisation(&model, args, (&data.name, data.normalisation.clone()), global)?;

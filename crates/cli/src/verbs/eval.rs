@@ -53,12 +53,13 @@ pub(crate) fn run(args: &EvalArgs, global: &Global) -> anyhow::Result<()> {
         Err(error) => (None, Err(error)),
     };
     let evaluation = &evaluated.result;
-    if args.output.json {
-        print::json(&Results { evaluation, more })?;
+    let printed = if args.output.json {
+        print::json(&Results { evaluation, more })
     } else {
-        show(evaluation, more.as_ref())?;
-    }
-    outcome
+        show(evaluation, more.as_ref())
+    };
+    outcome?;
+    printed
 }
 
 /// All results.
