@@ -57,7 +57,7 @@ fn apply_optimizer(
                 OptimizerName::AdamW => usual.with_sgd(),
             };
             (recipe.lr, recipe.optimizer) = (usual.lr, usual.optimizer);
-            (recipe.head_scale, recipe.muon) = (usual.head_scale, usual.muon);
+            recipe.head_scale = usual.head_scale;
         }
     }
     if args.optimizer == Some(OptimizerName::Sgd) {
@@ -204,15 +204,20 @@ mod tests {
     #[test]
     fn optimizers_start_from_their_own_settings() {
         assert_eq!(applied("", fast()).unwrap(), fast());
-        assert_eq!(applied("--optimizer sgd", fast()).unwrap(), fast());
+        let sgd = Recipe { muon: None, ..fast() };
+        assert_ne!(sgd, fast());
+        assert_eq!(applied("--optimizer sgd", fast()).unwrap(), sgd);
+        let slower = applied("--lr 0.2", fast()).unwrap();
+        let muons = [&slower, &fast()].map(|recipe| recipe.muon.unwrap().lr / recipe.lr);
+        assert_eq!((slower.lr, muons[0]), (0.2, muons[1]));
         let adamw = applied("--optimizer adamw --clip-grad 0.5", fast()).unwrap();
-        assert_eq!(adamw.optimizer, AdamWConfig::default().into());
+        assert_eq!((adamw.optimizer, adamw.muon), (AdamWConfig::default().into(), None));
         assert_eq!((adamw.lr, adamw.head_scale, adamw.clip_grad), (1e-3, 1.0, Some(0.5)));
         assert_eq!(*adamw.optimizer.groups(), GroupFactors::default());
         let changed = applied("--lr 0.01 --weight-decay 0.5", adamw.clone()).unwrap();
         assert_eq!((changed.lr, changed.optimizer.weight_decay()), (0.01, 0.5));
         let back = Recipe { clip_grad: None, ..applied("--optimizer sgd", adamw.clone()).unwrap() };
-        assert_eq!(back, fast());
+        assert_eq!(back, sgd);
         let error = applied("--momentum 0.5", adamw.clone()).unwrap_err().to_string();
         assert!(error.contains("--momentum is for SGD"), "{error}");
         let tuned = Recipe::named("finetune", "resnet8".parse().unwrap()).unwrap();

@@ -270,7 +270,8 @@ mod tests {
     fn steps_are_enough_for_large_batches() {
         for name in ["sprint", "fast"] {
             for (epochs, images, batch) in [
-                (12.0, 50_000, 512),
+                (12.0, 50_000, if name == "fast" { 1024 } else { 512 }),
+                (10.0, 50_000, 512),
                 (3.0, 50_000, 256),
                 (1.0, 50_000, 128),
                 (100.0, 100, 128),
@@ -290,13 +291,27 @@ mod tests {
     fn longer_runs_have_lower_rates_and_more_augmentation() {
         let fast: Vec<Recipe> =
             [4.0, 8.0, 12.0, 16.0, 25.0, 40.0].map(|n| of("fast", n, 50_000)).into();
-        assert!(fast.is_sorted_by(|a, b| a.lr / a.batch_size as f64 >= b.lr / b.batch_size as f64));
         assert!(fast.is_sorted_by(|a, b| a.augment.pad <= b.augment.pad));
         assert!(fast.is_sorted_by(|a, b| a.augment.cutout <= b.augment.cutout));
         assert!(fast[0].image_sizes.is_empty() && !fast[1].image_sizes.is_empty());
         let photos =
             Recipe::of_size("fast", "resnet18".parse().unwrap(), Some(16.0), [2000, 10]).unwrap();
         assert!(photos.image_sizes.is_empty());
+    }
+
+    #[test]
+    fn muon_trains_networks_for_small_images() {
+        let rates = [4.0, 12.0, 25.0].map(|epochs| of("fast", epochs, 50_000)).map(|recipe| {
+            recipe.muon.unwrap().lr / recipe.batch_size as f64
+        });
+        assert!(rates.is_sorted_by(|a, b| a > b), "{rates:?}");
+        let mut recipe = of("fast", 15.0, CIFAR_IMAGES);
+        assert_eq!((recipe.batch_size, recipe.lr, recipe.muon.unwrap().lr), (1024, 0.8, 0.16));
+        recipe.set_lr(0.4);
+        assert_eq!((recipe.lr, recipe.muon.unwrap().lr), (0.4, 0.08));
+        assert_eq!(recipe.clone().with_adamw().muon, None);
+        assert_eq!(recipe.with_sgd().muon, None);
+        assert_eq!(Recipe::named("fast", "resnet50".parse().unwrap()).unwrap().muon, None);
     }
 
     #[test]

@@ -55,6 +55,8 @@ fn the_command_reproduces_the_configuration() {
         format!("{begin} --arch resnet50 --init resnet50.a1_in1k"),
         format!("{begin} --arch resnet8 --resume /a/b.pt"),
         format!("{begin} --arch resnet8 --mixup 0.2 --cutmix 1"),
+        format!("{begin} --arch resnet8 --lr 0.3"),
+        format!("{begin} --arch resnet8 --optimizer sgd --lr 0.3"),
         format!(
             "{begin} --arch resnet8 --optimizer adamw --lr 0.002 --weight-decay 0.1 --clip-grad 1"
         ),
