@@ -45,6 +45,21 @@ impl InputBuffer {
         Ok(InputBuffer { layout: program.image, values, tables: None })
     }
 
+    /// Takes the images of another program. Memory that is large enough is kept.
+    pub(super) fn replan(&mut self, program: &Program) -> Result<(), OutOfMemory> {
+        self.layout = program.image;
+        let len = program.images_len();
+        if self.values.len() < len {
+            // The old one goes first.
+            self.values = Buffer::zeroed(0)?;
+            self.values = Buffer::zeroed(len)?;
+        } else {
+            // Borders are elsewhere, and not written again.
+            self.values.fill(0.0);
+        }
+        Ok(())
+    }
+
     /// Converts the images of a batch, and normalises bytes.
     ///
     /// # Panics

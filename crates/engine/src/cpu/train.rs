@@ -127,8 +127,8 @@ impl TrainPlan {
     /// # Errors
     /// If there is no memory. The plan can then not be used.
     pub(crate) fn replan(&mut self, prepared: Prepared) -> Result<(), PlanError> {
+        check(self.growth(&prepared))?;
         let Prepared { program, convs, memory } = prepared;
-        check(memory.without_tables().saturating_sub(self.memory.without_tables()))?;
         let words = |bytes: usize| bytes / size_of::<f32>();
         let b = &mut self.buffers;
         for (storage, len) in
@@ -150,9 +150,25 @@ impl TrainPlan {
                 *buffer = Buffer::zeroed(len)?;
             }
         }
-        self.images = InputBuffer::new(&program)?;
+        self.images.replan(&program)?;
         (self.program, self.convs, self.memory) = (program, convs, memory);
         Ok(())
+    }
+
+    /// Bytes that the buffers lack for another plan. They may be larger than the present one needs.
+    fn growth(&self, prepared: &Prepared) -> usize {
+        let (needed, b) = (&prepared.memory, &self.buffers);
+        let (word, value) = (size_of::<f32>(), self.program.dtype.size());
+        let buffers = [
+            (needed.images, word * self.images.values.len()),
+            (needed.activations, value * b.values.len()),
+            (needed.gradients, value * b.gradients.len()),
+            (needed.statistics, word * b.saved.len()),
+            (needed.packed, word * b.packed.len()),
+            (needed.scratch, word * b.scratch.len()),
+        ];
+        let lacking = buffers.into_iter().map(|(needed, there)| needed.saturating_sub(there));
+        lacking.fold(0, usize::saturating_add)
     }
 
     /// The program that the plan runs.
@@ -323,5 +339,38 @@ impl TrainPlan {
         let lowering = Lowering { graph, dtype, batch, height, width, frozen: &[], eval: &[] };
         let Prepared { program, convs, memory } = TrainPlan::prepare(lowering, cpu)?;
         Ok(summary(&program, &convs, memory, cpu))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use resnet_network::Arch;
+
+    use super::*;
+
+    #[test]
+    fn images_of_an_earlier_size_need_no_more_memory() {
+        let cpu = Cpu::new(2).unwrap();
+        let graph = "resnet8".parse::<Arch>().unwrap().graph(10);
+        for dtype in Dtype::ALL {
+            let prepare = |side: usize| {
+                let size = Lowering {
+                    graph: &graph,
+                    dtype,
+                    batch: 4,
+                    height: side,
+                    width: side,
+                    frozen: &[],
+                    eval: &[],
+                };
+                TrainPlan::prepare(size, &cpu).unwrap()
+            };
+            let mut plan = TrainPlan::build(&graph, prepare(32), &cpu).unwrap();
+            plan.replan(prepare(16)).unwrap();
+            assert_eq!(plan.growth(&prepare(32)), 0, "{dtype}");
+            let larger = prepare(48);
+            let growth = plan.growth(&larger);
+            assert!(growth > 0 && growth < larger.memory.without_tables(), "{dtype}: {growth}");
+        }
     }
 }

@@ -22,9 +22,13 @@ pub struct BatchNormShape {
 
 impl BatchNormShape {
     /// The batch norm of a batch of `images` images.
+    ///
+    /// # Panics
+    /// If there are more pixels than memory can hold.
     pub fn batch(&self, images: usize) -> BatchNorm {
         let BatchNormShape { image_pixels, channels, epsilon } = *self;
-        BatchNorm { batch_pixels: images * image_pixels, channels, epsilon }
+        let batch_pixels = product(&[images, image_pixels]);
+        BatchNorm { batch_pixels, channels, epsilon }
     }
 }
 
@@ -120,5 +124,22 @@ impl BatchNorm {
     pub(super) fn cut<'a, T>(&self, tensor: &'a [T], chunk: usize) -> &'a [T] {
         let start = chunk * self.chunk_pixels() * self.stored();
         &tensor[start..][..self.chunk_len(chunk) * self.stored()]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::catch_unwind;
+
+    use super::*;
+    use crate::batch_norm::EPSILON;
+
+    #[test]
+    fn pixels_do_not_wrap() {
+        let shape = BatchNormShape { image_pixels: 1 << 59, channels: 16, epsilon: EPSILON };
+        assert_eq!(shape.batch(1).batch_pixels, 1 << 59);
+        for images in [2, 16, usize::MAX] {
+            assert!(catch_unwind(|| shape.batch(images)).is_err(), "{images}");
+        }
     }
 }
