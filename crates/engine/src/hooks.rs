@@ -33,8 +33,8 @@ pub trait Hooks {
 
     /// Called when the gradients of a layer's parameters are final for this micro-batch.
     /// `gradients` are those of `range`, added to those of earlier micro-batches; sum them over
-    /// machines in the last one. Every range of the arena comes once per micro-batch, roughly last
-    /// to first.
+    /// machines in the last one. Every range whose gradient is computed comes once per micro-batch, roughly last
+    /// to first; a [frozen](crate::Engine::replan) layer's need not.
     fn gradients(&mut self, range: Range<usize>, gradients: &mut [f32]) {
         let _ = (range, gradients);
     }

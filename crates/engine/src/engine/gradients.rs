@@ -5,6 +5,7 @@ use crate::EngineError;
 
 impl Engine {
     /// The gradients since the last update, in the order of [`Network::values`](resnet_network::Network::values).
+    /// Of [frozen](Engine::replan) parameters they need not be computed: what is there means nothing.
     ///
     /// # Panics
     /// On a GPU.
