@@ -20,6 +20,12 @@ pub enum CheckpointError {
         /// The file.
         path: PathBuf,
     },
+    /// The file has no state of the run's optimiser.
+    #[error("{file} has the weights but not the state of their optimizer, which the run needs to go on: resume from last.safetensors, or start a new run from its weights with --init {file}", file = path.shown())]
+    NoOptimizer {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file is a checkpoint of another run, or the run's configuration was changed.
     #[error("{file} was not made by the run's config.toml: its {what} differs; restore config.toml, or start a new run from its weights with --init {file}", file = path.shown())]
     OtherRun {

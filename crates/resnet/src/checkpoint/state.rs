@@ -122,9 +122,11 @@ pub(crate) fn load(
         Contents::read_weights(path, &Weights::Model)?;
     let state = from_metadata(path, &metadata, config)?;
     let error = ModelFileError::state_dict(path);
-    let optimizer = config.recipe.optimizer;
-    let held = stored.ok().filter(|held| held.config.buffers() == optimizer.buffers());
-    let held = held.unwrap_or_else(|| OptimizerState::empty(optimizer));
+    let buffers = config.recipe.optimizer.buffers();
+    let is_of_run = |held: &OptimizerState| !held.is_empty() && held.config.buffers() == buffers;
+    let Some(held) = stored.ok().filter(is_of_run) else {
+        return Err(CheckpointError::NoOptimizer { path: path.to_owned() });
+    };
     let buffers = held.of_network(network).map_err(&error)?;
     let mut average = None;
     if config.recipe.average.is_some() {

@@ -52,7 +52,7 @@ impl OptimizerState {
     }
 
     /// An optimiser without state.
-    pub(crate) fn empty(config: OptimizerConfig) -> OptimizerState {
+    fn empty(config: OptimizerConfig) -> OptimizerState {
         let buffers = vec![NamedTensors::new(); config.buffers().len()];
         OptimizerState { buffers, steps: NamedTensors::new(), lr: 0.0, dampening: 0.0, config }
     }

@@ -337,6 +337,20 @@ fn a_damaged_checkpoint_names_one_to_take_instead() {
 }
 
 #[test]
+fn a_checkpoint_without_the_optimizers_state_is_refused() {
+    let runs = tempfile::tempdir().unwrap();
+    let folder = runs.path().join("run");
+    uninterrupted(folder.clone());
+    let last = folder.join(LAST);
+    let (mut tensors, metadata) = safetensors::read(&last).unwrap();
+    tensors.retain(|(name, _)| !name.starts_with("optimizer."));
+    safetensors::write(&last, &tensors, &metadata).unwrap();
+    let error = failure(&RunFolder::resume(&folder).unwrap(), dataset());
+    assert!(error.contains("not the state of their optimizer"), "{error}");
+    assert!(error.ends_with(&format!("--init {}", last.display())), "{error}");
+}
+
+#[test]
 fn another_instruction_set_is_warned_of() {
     let runs = tempfile::tempdir().unwrap();
     let folder = runs.path().join("run");
