@@ -8,7 +8,7 @@ use resnet_mpi::{Launch, launched};
 /// to some.
 pub(crate) fn default_threads() -> usize {
     let cores = thread::available_parallelism().map_or(1, usize::from);
-    let here = launched().map_or(1, |launch| on_this_machine(&launch));
+    let here = processes_here();
     if here > 1 && !is_bound() { (cores / here).max(1) } else { cores }
 }
 
@@ -27,7 +27,13 @@ pub(crate) fn binding_note() -> Option<String> {
     })
 }
 
-fn on_this_machine(launch: &Launch) -> usize {
+/// Processes that a launcher started on this machine, this one among them.
+pub(crate) fn processes_here() -> usize {
+    launched().map_or(1, |launch| on_this_machine(&launch))
+}
+
+/// Of the processes that a launcher started, those on this machine; all if it does not say.
+pub(crate) fn on_this_machine(launch: &Launch) -> usize {
     launch.local_size.or(launch.size).unwrap_or(1).max(1)
 }
 

@@ -3,6 +3,7 @@
 use std::{io, process::ExitCode};
 
 use anstyle::{AnsiColor, Style};
+use resnet::train::TrainError;
 use resnet_formats::printable;
 
 use crate::{interrupt::Interrupted, print};
@@ -34,6 +35,8 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
     match error.downcast_ref::<Interrupted>() {
         Some(interrupted) => interrupted.exit_code(),
         None if error.is::<Usage>() => 2,
+        // The option is the launcher's.
+        None if matches!(error.downcast_ref::<TrainError>(), Some(TrainError::Shards(_))) => 2,
         None => 1,
     }
 }

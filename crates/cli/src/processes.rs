@@ -9,12 +9,12 @@ use resnet::{
 };
 use resnet_mpi::{Mpi, MpiError, launched};
 
-use crate::{error, print};
+use crate::{cores, error, interrupt::Interrupted, print};
 
 /// The exit code after `--comm-timeout`, `EX_TEMPFAIL`: the same command may work later.
 const NO_ANSWER: u8 = 75;
 
-/// How long another process waits for process 0 to say what is wrong, if all know it.
+/// How long another process waits for process 0 to say what is wrong, if it knows, and to save the run.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The processes that a launcher started with this one; this one alone if none did.
@@ -22,14 +22,16 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// # Errors
 /// If there is no MPI library of the launcher.
 pub(crate) fn group() -> anyhow::Result<Group> {
-    match launched() {
-        Some(launch) if launch.size != Some(1) => Group::start(move || match Mpi::start(&launch) {
-            // The first of those that do not find each other says so for all.
-            Err(MpiError::Size { .. }) if launch.rank > 0 => std::process::exit(1),
-            started => Ok(started?),
-        }),
-        _ => Ok(Group::alone()),
-    }
+    let Some(launch) = launched().filter(|launch| launch.size != Some(1)) else {
+        return Ok(Group::alone());
+    };
+    let here = cores::on_this_machine(&launch);
+    let group = Group::start(move || match Mpi::start(&launch) {
+        // The first of those that do not find each other says so for all.
+        Err(MpiError::Size { .. }) if launch.rank > 0 => std::process::exit(1),
+        started => anyhow::Ok(started?),
+    })?;
+    Ok(group.with_local_size(here))
 }
 
 /// What process 0 tells the others of a run: its configuration, and the names of its photos.
@@ -77,22 +79,35 @@ pub(crate) fn end(group: Group, result: anyhow::Result<u8>) -> anyhow::Result<Ex
         },
         Err(error) => error,
     };
-    let is_known_to_all = error.is::<Told>()
-        || matches!(
-            error.downcast_ref::<TrainError>(),
-            Some(TrainError::Processes(_) | TrainError::Diverged { .. })
-        );
     let lost = match error.downcast_ref::<TrainError>() {
         Some(TrainError::Communication(error)) => Some(error),
         _ => error.downcast_ref::<CommError>(),
     };
     let code = lost.map_or_else(|| error::exit_code(&error), code_of_lost);
-    match rank > 0 && is_known_to_all {
-        true => thread::sleep(PATIENCE),
-        false => print_of(rank, &error),
+    let (waits, speaks) = waits_and_speaks(rank, &error);
+    if waits {
+        thread::sleep(PATIENCE);
+    }
+    if speaks {
+        print_of(rank, &error);
     }
     group.abort(code.into());
     Ok(code.into())
+}
+
+/// Whether a process with an error first waits for process 0 to say it and end them all, and whether it says it
+/// itself then.
+fn waits_and_speaks(rank: usize, error: &anyhow::Error) -> (bool, bool) {
+    let of_training = error.downcast_ref::<TrainError>();
+    let all_know = error.is::<Told>()
+        || error.is::<Interrupted>()
+        || matches!(
+            of_training,
+            Some(TrainError::Processes(_) | TrainError::Shards(_) | TrainError::Diverged { .. })
+        );
+    // Process 0 may miss its photos too, and is saving the run.
+    let all_may_know = matches!(of_training, Some(TrainError::Images(_)));
+    (rank > 0 && (all_know || all_may_know), rank == 0 || !all_know)
 }
 
 /// The exit code where processes cannot go on together: the same command may work later, unless they are of
@@ -123,21 +138,71 @@ impl std::error::Error for Told {}
 /// Tells process 0 whether this process has loaded the data of the run.
 ///
 /// # Errors
-/// [`Told`] if it has not.
+/// [`Told`] if it has not, or [`Interrupted`].
 pub(crate) fn tell_loaded<T>(group: &Group, loaded: anyhow::Result<T>) -> anyhow::Result<T> {
-    let text = loaded.as_ref().err().map_or_else(String::new, error::message);
-    group.gather(text.clone().into_bytes())?;
-    loaded.map_err(|_| Told(text).into())
+    group.gather(loaded.as_ref().err().map_or_else(Vec::new, reason))?;
+    loaded.map_err(|error| match error.is::<Interrupted>() {
+        true => error,
+        false => Told(error::message(&error)).into(),
+    })
 }
 
 /// Waits until all have loaded the data.
 ///
 /// # Errors
-/// If a process has not: what it says.
+/// If a process has not: what it says, or [`Interrupted`].
 pub(crate) fn check_loaded(group: &Group) -> anyhow::Result<()> {
-    let all = group.gather(Vec::new())?;
-    match all.iter().enumerate().find(|(_, text)| !text.is_empty()) {
-        None => Ok(()),
-        Some((rank, text)) => bail!("process {rank}: {}", String::from_utf8_lossy(text)),
+    check_reasons(&group.gather(Vec::new())?)
+}
+
+/// Why a process has not loaded the data, in bytes: the number of a signal, or 0 and a text.
+fn reason(error: &anyhow::Error) -> Vec<u8> {
+    match error.downcast_ref::<Interrupted>() {
+        Some(&Interrupted(signal)) => vec![signal as u8],
+        None => [&[0_u8][..], error::message(error).as_bytes()].concat(),
+    }
+}
+
+/// Fails by the first of the processes' [`reason`]s, which are empty where there is none.
+fn check_reasons(reasons: &[Vec<u8>]) -> anyhow::Result<()> {
+    for (rank, reason) in reasons.iter().enumerate() {
+        match reason.split_first() {
+            None => {}
+            Some((0, text)) => bail!("process {rank}: {}", String::from_utf8_lossy(text)),
+            Some((&signal, _)) => return Err(Interrupted(signal.into()).into()),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+    use resnet::data::DataError;
+
+    use super::*;
+
+    #[test]
+    fn a_signal_while_data_are_loaded_keeps_its_exit_code() {
+        assert!(check_reasons(&[vec![], vec![]]).is_ok());
+        let signal = reason(&Interrupted(15).into());
+        let error = check_reasons(&[vec![], signal]).unwrap_err();
+        assert_eq!(error::exit_code(&error), 143);
+        let text = reason(&anyhow!("no photos"));
+        let error = check_reasons(&[vec![], vec![], text]).unwrap_err();
+        assert_eq!(error::exit_code(&error), 1);
+        assert_eq!(error.to_string(), "process 2: no photos");
+    }
+
+    #[test]
+    fn process_0_says_what_all_know_and_saves_before() {
+        let all_know = TrainError::Processes("other images".to_owned()).into();
+        assert_eq!(waits_and_speaks(0, &all_know), (false, true));
+        assert_eq!(waits_and_speaks(1, &all_know), (true, false));
+        // Perhaps only this process misses photos.
+        let all_may_know = TrainError::Images(DataError::NoneUsable { photos: 3 }).into();
+        assert_eq!(waits_and_speaks(0, &all_may_know), (false, true));
+        assert_eq!(waits_and_speaks(1, &all_may_know), (true, true));
+        assert_eq!(waits_and_speaks(1, &anyhow!("no memory")), (false, true));
     }
 }

@@ -24,6 +24,8 @@ use crate::{
 pub struct Group {
     rank: usize,
     size: usize,
+    /// How many of the processes are on this machine.
+    local_size: usize,
     timeout: Option<Duration>,
     /// None for a process alone.
     thread: Option<Thread>,
@@ -67,7 +69,7 @@ impl Sum {
 impl Group {
     /// A process alone. What it sends, it has.
     pub const fn alone() -> Group {
-        Group { rank: 0, size: 1, timeout: None, thread: None }
+        Group { rank: 0, size: 1, local_size: 1, timeout: None, thread: None }
     }
 
     /// Starts the thread that communicates. The thread makes the transport, and every call of it.
@@ -94,7 +96,8 @@ impl Group {
         })?;
         let made = made.recv().unwrap_or_else(|_| Err(CommError::Ended.into()));
         let (rank, size) = made?;
-        Ok(Group { rank, size, timeout: None, thread: Some(Thread { commands, handle, pool }) })
+        let thread = Some(Thread { commands, handle, pool });
+        Ok(Group { rank, size, local_size: size, timeout: None, thread })
     }
 
     /// The number of this process, from 0.
@@ -107,6 +110,11 @@ impl Group {
         self.size
     }
 
+    /// How many of the processes share this machine, this one among them; all if that is not known.
+    pub fn local_size(&self) -> usize {
+        self.local_size
+    }
+
     /// Whether this process speaks for the group: process 0.
     pub fn is_first(&self) -> bool {
         self.rank == 0
@@ -117,6 +125,12 @@ impl Group {
     #[must_use]
     pub fn with_timeout(self, timeout: Duration) -> Group {
         Group { timeout: Some(timeout), ..self }
+    }
+
+    /// The same with only this many of the processes on this machine.
+    #[must_use]
+    pub fn with_local_size(self, local_size: usize) -> Group {
+        Group { local_size, ..self }
     }
 
     /// From now on, communication fails after the timeout. Before that, others may take any time to begin.

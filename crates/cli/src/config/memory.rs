@@ -1,14 +1,14 @@
 //! A recipe that needs more memory than there is.
 
-use resnet::{Cpu, config::TrainConfig, optim::OptimizerConfig, train};
+use resnet::{Cpu, config::TrainConfig, engine::memory, optim::OptimizerConfig, train};
 
 use crate::{
     args::{Global, TrainArgs},
-    print,
+    cores, print,
 };
 
 /// Makes the batches of a run smaller, and the learning rate in proportion (AdamW's by the root), if there is no memory for
-/// those of its recipe next to `kept` bytes of something else.
+/// those of its recipe next to `kept` bytes of something else, in each process of this machine.
 pub(crate) fn fit_memory(
     config: &mut TrainConfig,
     args: &TrainArgs,
@@ -16,6 +16,7 @@ pub(crate) fn fit_memory(
     cpu: &Cpu,
     global: &Global,
 ) -> anyhow::Result<()> {
+    let kept = kept.saturating_add(of_others(memory::available(), cores::processes_here()));
     let asked = config.recipe.batch_size.min(config.data.train_images);
     // Where not even one image fits, training says so.
     let Some(largest) = train::largest_batch(config, kept, cpu)?.filter(|&largest| largest < asked)
@@ -38,4 +39,20 @@ pub(crate) fn fit_memory(
     config.total_steps = (epochs * config.steps_per_epoch() as f64).round() as u64;
     global.note(note);
     Ok(())
+}
+
+/// Bytes that are left to the other processes of this machine, each of which needs as much as this one.
+fn of_others(available: Option<usize>, processes: usize) -> u64 {
+    available.map_or(0, |free| (free - free / processes.max(1)) as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processes_of_a_machine_share_its_memory() {
+        assert_eq!([1, 2, 4].map(|processes| of_others(Some(1000), processes)), [0, 500, 750]);
+        assert_eq!(of_others(None, 4), 0);
+    }
 }

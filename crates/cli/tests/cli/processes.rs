@@ -8,6 +8,7 @@ use crate::common::{Finished, Sandbox, small, tensors, write_photos};
 fn launcher(name: &str, processes: &str) -> Option<Vec<String>> {
     let program = format!("mpirun.{name}");
     if Command::new(&program).arg("--version").output().is_err() {
+        assert!(std::env::var_os("RESNET_TEST_MPI").is_none(), "no {program} to test");
         eprintln!("skipped: no {program} here");
         return None;
     }
@@ -74,9 +75,9 @@ fn processes_share_photos() {
     }
 }
 
-/// Asserts that a command failed, and that exactly one line says why, with all of `parts`.
+/// Asserts that a command was wrong usage, and that exactly one line says why, with all of `parts`.
 fn assert_refused(done: &Finished, parts: &[&str]) {
-    assert!(done.code != Some(0), "{done:?}");
+    assert_eq!(done.code, Some(2), "{done:?}");
     let all = format!("{}{}", done.stdout, done.stderr);
     let errors: Vec<&str> = all.lines().filter(|line| line.starts_with("error:")).collect();
     assert_eq!(errors.len(), 1, "{done:?}");
@@ -116,6 +117,7 @@ fn one_process_has_shards_too() {
     assert!(tensors(&s.path("whole")) != tensors(&s.path("shards")));
     let config = std::fs::read_to_string(s.path("shards/config.toml")).unwrap();
     assert!(config.contains("[recipe.parallel]\nshards = 2\n"), "{config}");
+    train("run", &["--shards", "2", "--sync-batch-norm"]).fails(2, &["start 2 processes, not 1"]);
     train("run", &["--wire", "bf16"]).fails(1, &["--shards"]);
     train("run", &["--shards", "65"]).fails(1, &["--shards", "--batch-size"]);
 }

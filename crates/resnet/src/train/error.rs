@@ -80,6 +80,9 @@ pub enum TrainError {
         /// Another checkpoint of the run, if that may help.
         instead: Option<PathBuf>,
     },
+    /// The shards of the run cannot be shared by this many processes.
+    #[error("{0}")]
+    Shards(String),
     /// The processes of the run cannot train it together.
     #[error("{0}")]
     Processes(String),

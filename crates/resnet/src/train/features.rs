@@ -3,12 +3,14 @@
 
 use std::{
     collections::HashSet,
+    hash::{DefaultHasher, Hash, Hasher},
     ops::ControlFlow::{Break, Continue},
     sync::atomic::Ordering::Relaxed,
 };
 
 use super::{
-    Event, StopFlag, TrainError, feature_bytes::to_bytes, shards::agree, trainer::Trainer,
+    Event, StopFlag, TrainError, feature_bytes::to_bytes, member::other_than_first, shards::agree,
+    trainer::Trainer,
 };
 use crate::{
     config::TrainConfig,
@@ -34,7 +36,8 @@ impl Trainer<'_> {
     /// Computes the features of all images, if they are the same in every epoch and memory holds them (a quarter
     /// of what is free). From then on the trainer has them in place of the images. In fp32 the run is, bit for
     /// bit, the one without this; in bf16 an image's features depend on the images that they are computed with,
-    /// which are those before and after it. If stopped, it leaves the images as they are.
+    /// which are those before and after it. If stopped, or if not all processes can use the same photos, it leaves the
+    /// images as they are.
     ///
     /// # Errors
     /// If photos cannot be read, or the GPU was lost.
@@ -47,6 +50,8 @@ impl Trainer<'_> {
         let evaluated: usize = sets.iter().map(|set| set.as_ref().map_or(0, ImageSet::len)).sum();
         let images = self.loader.len() + evaluated;
         let needed = images * self.engine.features_len() * size_of::<f32>();
+        // Those of the other processes of this machine are in the same memory.
+        let needed = needed.saturating_mul(self.group.local_size());
         let has_room = memory::available().is_none_or(|free| needed <= free / 4);
         if !are_constant(self.config, self.engine.graph()) || self.has_features {
             return Ok(());
@@ -59,10 +64,12 @@ impl Trainer<'_> {
         if !matches!(agree(group, usize::from(!can)), Ok(0)) {
             return Ok(());
         }
-        listen(&Event::Note(format!(
-            "only the classifier trains, and images are not augmented: what enters it is computed once, for \
-             {images} images"
-        )));
+        if group.is_first() {
+            listen(&Event::Note(format!(
+                "only the classifier trains, and images are not augmented: what enters it is computed once, for \
+                 {images} images"
+            )));
+        }
         let mut done = 0;
         let mut goes_on = |more: usize| {
             done += more;
@@ -79,6 +86,18 @@ impl Trainer<'_> {
                 return Ok(());
             };
             *set = ImageSet::Memory(features);
+        }
+        // Without a photo that only some can use, they would have other batches to evaluate.
+        let mut hasher = DefaultHasher::new();
+        sets.iter().flatten().for_each(|set| set.labels().hash(&mut hasher));
+        if let Some(process) = other_than_first(group, hasher.finish())? {
+            if group.is_first() {
+                listen(&Event::Note(format!(
+                    "process {process} cannot use the same photos as process 0: what enters the classifier is \
+                     computed in every epoch"
+                )));
+            }
+            return Ok(());
         }
         // Those of photos would go with the loader.
         let notes = self.loader.take_notes();

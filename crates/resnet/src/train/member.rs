@@ -30,19 +30,19 @@ struct Hello {
 /// Checks that this many processes can share a run.
 ///
 /// # Errors
-/// [`TrainError::Processes`] if its shards cannot be shared by them.
+/// [`TrainError::Shards`] if its shards cannot be shared by them.
 pub fn check_processes(config: &TrainConfig, processes: usize) -> Result<(), TrainError> {
     let parallel = config.recipe.parallel;
     if !tree::allows(parallel.shards, processes) {
         let list = list(&tree::processes(parallel.shards));
-        return Err(TrainError::Processes(format!(
+        return Err(TrainError::Shards(format!(
             "{processes} processes cannot share batches of {} shards: start {list}, or a new run with --shards \
              {processes}",
             parallel.shards
         )));
     }
     if parallel.sync_batch_norm && processes != parallel.shards {
-        return Err(TrainError::Processes(format!(
+        return Err(TrainError::Shards(format!(
             "with --sync-batch-norm every process has one shard: the run has {}, so start {} processes, not \
              {processes}",
             parallel.shards, parallel.shards
@@ -265,16 +265,20 @@ pub(super) fn compare_weights(
     for values in [network.values(), network.running_values()] {
         values.iter().for_each(|value| hasher.write_u32(value.to_bits()));
     }
-    let all = group.gather(hasher.finish().to_le_bytes().to_vec())?;
+    match other_than_first(group, hasher.finish())? {
+        None => Ok(()),
+        Some(process) => Err(TrainError::Processes(format!(
+            "process {process} has other weights than process 0 after epoch {epoch}: memory or processor of its \
+             machine may be faulty. Go on from the epoch before on other machines"
+        ))),
+    }
+}
+
+/// The first process that has another hash than process 0, if there is one.
+pub(super) fn other_than_first(group: &Group, hash: u64) -> Result<Option<usize>, CommError> {
+    let all = group.gather(hash.to_le_bytes().to_vec())?;
     let other = all.iter().position(|hash| *hash != all[0]);
     let verdict =
         group.broadcast(other.map_or(String::new(), |rank| rank.to_string()).into_bytes())?;
-    if verdict.is_empty() {
-        return Ok(());
-    }
-    Err(TrainError::Processes(format!(
-        "process {} has other weights than process 0 after epoch {epoch}: memory or processor of its machine \
-         may be faulty. Go on from the epoch before on other machines",
-        String::from_utf8_lossy(&verdict)
-    )))
+    Ok(String::from_utf8_lossy(&verdict).parse().ok())
 }
