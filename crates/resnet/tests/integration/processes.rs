@@ -3,16 +3,20 @@
 
 use std::{
     fs,
-    path::Path,
-    sync::{Arc, atomic::Ordering::Relaxed},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, atomic::Ordering::Relaxed},
     thread,
 };
 
 use resnet::{
     Cpu, Dtype,
-    config::TrainConfig,
-    data::{Dataset, transform::Mix},
-    recipe::{ClassWeights, DataParallel, Wire},
+    config::{DataConfig, PhotosConfig, TrainConfig},
+    data::{
+        CacheOptions, Dataset, ImageSet, Parts, PhotoList, PhotoOptions, Photos,
+        transform::{Crop, Mix, Transform},
+    },
+    preprocess::Preparation,
+    recipe::{ClassWeights, DataParallel, Freeze, Length, Wire},
     run::{LAST, RunFolder},
     train::{CommError, Event, Group, Outcome, StopFlag, TrainError, join, train, train_in_group},
 };
@@ -35,11 +39,11 @@ type Ends = Vec<Result<Outcome, TrainError>>;
 
 /// Trains with this many processes of `threads` threads each. Process `rank` has the data that `data` gives, and
 /// stops once `stop_at` is true for an event of it.
-fn run_with(
+fn run_with<D: Into<Parts> + 'static>(
     folder: &Path,
     processes: usize,
     threads: usize,
-    data: impl Fn(usize) -> Dataset + Send + Sync + 'static,
+    data: impl Fn(usize) -> D + Send + Sync + 'static,
     stop_at: impl Fn(usize, &Event) -> bool + Send + Sync + 'static,
 ) -> Ends {
     let run = RunFolder::resume(folder).unwrap();
@@ -168,7 +172,7 @@ fn one_step(mut config: TrainConfig) -> TrainConfig {
     config.recipe.average = None;
     config.recipe.dtype = Dtype::Fp32;
     config.total_steps = 1;
-    config.recipe.length = resnet::recipe::Length::Steps(1);
+    config.recipe.length = Length::Steps(1);
     config
 }
 
@@ -247,4 +251,84 @@ fn a_process_that_fails_ends_the_others() {
     fs::create_dir(folder.join(LAST)).unwrap();
     let ends = run_with(&folder, 2, 1, |_| dataset(), |_, _| false);
     assert!(ends.iter().all(Result::is_err), "{ends:?}");
+}
+
+/// Pixels of a photo's side.
+const SIDE: usize = 32;
+
+/// Photos of two classes in a folder, of which the first `damaged` cannot be used.
+fn photos(folder: &Path, count: usize, damaged: usize) -> ImageSet {
+    fs::create_dir_all(folder).unwrap();
+    let mut list = PhotoList::new(folder);
+    for index in 0..count {
+        let mut bytes = format!("P6 {SIDE} {SIDE} 255\n").into_bytes();
+        bytes.extend((0..3 * SIDE * SIDE).map(|i| (i * 7 + index * 40) as u8));
+        if index < damaged {
+            bytes = b"no photo".to_vec();
+        }
+        let name = format!("{index}.ppm");
+        fs::write(folder.join(&name), bytes).unwrap();
+        list.push(name.as_bytes(), index as u32 % 2);
+    }
+    let options = PhotoOptions { workers: 1, cache: CacheOptions::None };
+    ImageSet::Photos(Photos::new(list, Preparation::new(SIDE, None, 3), options))
+}
+
+/// A run on photos that trains only the classifier, without augmentation.
+fn of_photos() -> TrainConfig {
+    let mut config = in_shards(2);
+    let recipe = &mut config.recipe;
+    recipe.freeze = vec![Freeze::backbone(&config.arch.graph(2))];
+    let crop = Crop::Whole;
+    recipe.transform = Some(Transform { crop, horizontal_flip: 0.0, ..Transform::default() });
+    (recipe.batch_size, recipe.length, config.total_steps) = (4, Length::Epochs(2), 4);
+    config.data = DataConfig {
+        name: "photos".to_owned(),
+        classes: ["cat", "dog"].map(str::to_owned).to_vec(),
+        image_size: SIDE,
+        train_images: 8,
+        validation: 0,
+        limit_train: None,
+        limit_test: None,
+        photos: Some(PhotosConfig { resize: SIDE, own_validation: false, labels: None }),
+        ..config.data
+    };
+    config
+}
+
+/// The photos that a process has below a folder of its own.
+fn photos_of(root: &Path, damaged: usize) -> Parts {
+    let DataConfig { name, classes, normalisation, .. } = of_photos().data;
+    let train = photos(&root.join("train"), 8, 0);
+    let test = Some(photos(&root.join("test"), 4, damaged));
+    Parts { name, classes, normalisation, train, validation: None, own_validation: false, test }
+}
+
+#[test]
+fn features_are_kept_if_all_processes_can_use_the_same_photos() {
+    for damaged in [0, 1] {
+        let runs = tempfile::tempdir().unwrap();
+        let folder = runs.path().join("run");
+        drop(RunFolder::create(&folder, &of_photos()).unwrap());
+        let root: PathBuf = runs.path().to_owned();
+        let notes = Arc::new(Mutex::new(Vec::new()));
+        let said = Arc::clone(&notes);
+        // A photo to test on is damaged where process 1 runs.
+        let data = move |rank: usize| photos_of(&root.join(rank.to_string()), rank * damaged);
+        let ends = run_with(&folder, 2, 1, data, move |rank, event| {
+            if let Event::Note(note) = event {
+                said.lock().unwrap().push((rank, note.clone()));
+            }
+            false
+        });
+        assert!(ends.iter().all(|end| matches!(end, Ok(Outcome::Finished(_)))), "{ends:?}");
+        let notes = notes.lock().unwrap();
+        let by = |text: &str| -> Vec<usize> {
+            notes.iter().filter(|(_, note)| note.contains(text)).map(|&(rank, _)| rank).collect()
+        };
+        // Process 0 speaks for all.
+        assert_eq!(by("is computed once"), [0], "{notes:?}");
+        assert_eq!(by("process 1 cannot use the same photos").len(), damaged, "{notes:?}");
+        assert!(!by("classifier").contains(&1), "{notes:?}");
+    }
 }
