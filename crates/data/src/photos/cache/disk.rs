@@ -3,12 +3,11 @@
 use std::{
     cmp::Reverse,
     collections::HashMap,
-    fs::{self, File},
-    io,
+    fs, io,
     path::{Path, PathBuf},
     process,
     sync::{Arc, Mutex, MutexGuard},
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use resnet_formats::{Shown, open};
@@ -23,9 +22,12 @@ use crate::photo::Photo;
 const SEGMENT: u64 = 256 << 20;
 /// Files that were changed less than this ago may be in use by another run, and stay.
 const RECENT: Duration = Duration::from_secs(3600);
+/// How often the time of a file is set while it is in use.
+const REFRESH: Duration = Duration::from_secs(600);
 
 /// Prepared photos in the files of a folder, which runs share: each reads all that there were when it began,
-/// and adds files of its own. Where there is no room for more, it removes old files that it does not use.
+/// and adds files of its own. Where there is no room for more, it removes old files that no run uses. A file is
+/// opened for each photo that is read: there may be more of them than a process may open.
 #[derive(Debug)]
 pub(crate) struct Disk {
     folder: PathBuf,
@@ -47,11 +49,24 @@ struct Index {
 
 #[derive(Debug)]
 struct Segment {
-    path: PathBuf,
-    /// None once it is removed: a file takes its space until it is closed.
-    file: Option<Arc<Mutex<File>>>,
-    /// Whether an entry of it was read or written here.
-    used: bool,
+    path: Arc<Path>,
+    /// When its time was set last, or it was created; none if no entry of it was read or written here.
+    used: Option<Instant>,
+}
+
+impl Segment {
+    fn new(path: &Path, used: Option<Instant>) -> Segment {
+        Segment { path: path.into(), used }
+    }
+
+    /// Notes that it is used. Whether other runs must be told.
+    fn must_refresh(&mut self) -> bool {
+        let is_due = self.used.is_none_or(|time| time.elapsed() > REFRESH);
+        if is_due {
+            self.used = Some(Instant::now());
+        }
+        is_due
+    }
 }
 
 #[derive(Debug)]
@@ -90,14 +105,22 @@ impl Disk {
     }
 
     pub(super) fn get(&self, key: &Key) -> Option<Arc<Photo>> {
-        let ((number, at), file) = {
+        let ((number, at), path, must_refresh) = {
             let mut index = lock(&self.index);
             let place = *index.places.get(key)?;
             let segment = &mut index.files[place.0];
-            segment.used = true;
-            (place, segment.file.clone()?)
+            (place, segment.path.clone(), segment.must_refresh())
         };
-        let photo = segment::read(&mut lock(&file), at, key);
+        let Ok(mut file) = open(&path) else {
+            // Another run removed it.
+            lock(&self.index).remove(number);
+            return None;
+        };
+        if must_refresh {
+            // Where that fails, another run may remove it, and its photos are decoded again.
+            let _ = file.set_modified(SystemTime::now());
+        }
+        let photo = segment::read(&mut file, at, key);
         if photo.is_none() {
             let mut index = lock(&self.index);
             index.places.remove(key);
@@ -146,13 +169,8 @@ impl Disk {
                 return Ok(());
             }
             let writer = self.create()?;
-            let file = writer.reader()?;
             let mut index = lock(&self.index);
-            index.files.push(Segment {
-                path: writer.path.clone(),
-                file: Some(Arc::new(Mutex::new(file))),
-                used: true,
-            });
+            index.files.push(Segment::new(&writer.path, Some(Instant::now())));
             *state = State::Open(writer, index.files.len() - 1);
         }
         let State::Open(writer, number) = state else { return Ok(()) };
@@ -187,8 +205,8 @@ impl Disk {
             if total + bytes <= self.most {
                 break;
             }
-            let ours = index.files.iter().position(|segment| segment.path == path);
-            let is_used = ours.is_some_and(|number| index.files[number].used);
+            let ours = index.files.iter().position(|segment| *segment.path == *path);
+            let is_used = ours.is_some_and(|number| index.files[number].used.is_some());
             if age > RECENT && !is_used && fs::remove_file(&path).is_ok() {
                 total -= len;
                 ours.into_iter().for_each(|number| index.remove(number));
@@ -227,15 +245,13 @@ impl Index {
         for (key, at) in segment::entries(&mut file)? {
             self.places.insert(key, (number, at));
         }
-        let file = Some(Arc::new(Mutex::new(file)));
-        self.files.push(Segment { path: path.to_owned(), file, used: false });
+        self.files.push(Segment::new(path, None));
         Ok(())
     }
 
-    /// Forgets the entries of a file, and closes it.
+    /// Forgets the entries of a file.
     fn remove(&mut self, number: usize) {
         self.places.retain(|_, place| place.0 != number);
-        self.files[number].file = None;
     }
 }
 

@@ -15,7 +15,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use resnet_formats::{open, open_own};
+use resnet_formats::open_own;
 
 use super::Key;
 use crate::photo::Photo;
@@ -133,11 +133,6 @@ impl Writer {
         let mut file = open_own(path, File::options().write(true).create_new(true))?;
         file.write_all(&MAGIC)?;
         Ok(Writer { file, path: path.to_owned(), len: MAGIC.len() as u64 })
-    }
-
-    /// The file, opened to read.
-    pub(super) fn reader(&self) -> io::Result<File> {
-        open(&self.path)
     }
 
     /// Adds an entry, and returns its place.
