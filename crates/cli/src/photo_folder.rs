@@ -12,8 +12,7 @@ use resnet::{
     config::{DataConfig, TrainConfig},
     data::{
         CacheOptions, ImageSet, NamedPhotos, Parts, PhotoList, PhotoOptions, PhotoSet, Photos,
-        default_cache_dir, parse_photo_names, photo::Preparation, read_photo_names,
-        write_photo_names,
+        parse_photo_names, photo::Preparation, read_photo_names, write_photo_names,
     },
     engine::memory,
     model_file::Model,
@@ -25,7 +24,7 @@ use resnet_formats::Shown;
 use resnet_pictures::report::Part;
 
 use crate::{
-    args::{CachePlace, DataArg, Global, ImagesArgs, PhotoReadingArgs, Share, TrainArgs},
+    args::{CachePlace, DataArg, DataDir, Global, ImagesArgs, PhotoReadingArgs, Share, TrainArgs},
     config::absolute,
     error::Usage,
 };
@@ -80,7 +79,8 @@ pub(crate) fn open(
     };
     let named = [Some(train), validation, test].map(|list| list.map(unread));
     let sizes = [size, resize_for(size)];
-    let parts = parts(&root, classes, named, sizes, &args.images.reading, global)?;
+    let (reading, data_dir) = (&args.images.reading, &args.data_dir);
+    let parts = parts(&root, classes, named, sizes, reading, data_dir, global)?;
     Ok(Parts { own_validation, ..parts })
 }
 
@@ -110,10 +110,11 @@ pub(crate) fn of_run(
     run: &Path,
     config: &TrainConfig,
     reading: &PhotoReadingArgs,
+    data_dir: &DataDir,
     global: &Global,
 ) -> anyhow::Result<Parts> {
     let named = named_of_run(run, Path::new(&config.data.name))?;
-    of_config(named, config, reading, global)
+    of_config(named, config, reading, data_dir, global)
 }
 
 /// Opens the photos of another process's run, by what its file of names contains.
@@ -121,6 +122,7 @@ pub(crate) fn announced(
     names: &[u8],
     config: &TrainConfig,
     reading: &PhotoReadingArgs,
+    data_dir: &DataDir,
     global: &Global,
 ) -> anyhow::Result<Parts> {
     let root = Path::new(&config.data.name);
@@ -135,19 +137,20 @@ pub(crate) fn announced(
             first.shown()
         );
     }
-    of_config(named, config, reading, global)
+    of_config(named, config, reading, data_dir, global)
 }
 
 fn of_config(
     named: [Option<NamedPhotos>; 3],
     config: &TrainConfig,
     reading: &PhotoReadingArgs,
+    data_dir: &DataDir,
     global: &Global,
 ) -> anyhow::Result<Parts> {
     let (root, classes) = (Path::new(&config.data.name), config.data.classes.clone());
     let size = config.data.image_size;
     let resize = config.data.photos.as_ref().map_or(resize_for(size), |photos| photos.resize);
-    let parts = parts(root, classes, named, [size, resize], reading, global)?;
+    let parts = parts(root, classes, named, [size, resize], reading, data_dir, global)?;
     let own_validation = config.data.photos.as_ref().is_some_and(|photos| photos.own_validation);
     Ok(Parts { own_validation, ..parts })
 }
@@ -167,23 +170,34 @@ fn named_of_run(run: &Path, root: &Path) -> anyhow::Result<[Option<NamedPhotos>;
 pub(crate) struct RunPhotos {
     path: PathBuf,
     parts: [Option<Photos>; 3],
+    /// What the photos are known by in the file.
+    saved: [Option<Vec<u64>>; 3],
 }
 
 impl RunPhotos {
-    /// Those of a run; none if its data are no photos.
+    /// Those of a run, known by what its file has; none if its data are no photos.
     pub(crate) fn of(run: &RunFolder, data: &Parts) -> Option<RunPhotos> {
         let photos = |set: Option<&ImageSet>| match set {
             Some(ImageSet::Photos(photos)) => Some(photos.clone()),
             _ => None,
         };
         let parts = [Some(&data.train), data.validation.as_ref(), data.test.as_ref()].map(photos);
-        parts[0].is_some().then(|| RunPhotos { path: run.path().join(PHOTOS), parts })
+        parts[0].is_some().then(|| RunPhotos::new(run.path().join(PHOTOS), parts))
     }
 
-    /// Whether a photo was read.
-    pub(crate) fn are_read(&self) -> bool {
-        let train = self.parts[0].as_ref().map(Photos::identities);
-        train.is_some_and(|identities| identities.iter().any(|&identity| identity != 0))
+    fn new(path: PathBuf, parts: [Option<Photos>; 3]) -> RunPhotos {
+        let saved = identities(&parts);
+        RunPhotos { path, parts, saved }
+    }
+
+    /// Writes the file again if photos were read for the first time since, or have changed.
+    pub(crate) fn update(&mut self) -> anyhow::Result<()> {
+        let now = identities(&self.parts);
+        if now != self.saved {
+            self.save()?;
+            self.saved = now;
+        }
+        Ok(())
     }
 
     /// Writes their names, and of those that were read what they are known by.
@@ -195,12 +209,17 @@ impl RunPhotos {
     }
 }
 
+fn identities(parts: &[Option<Photos>; 3]) -> [Option<Vec<u64>>; 3] {
+    parts.each_ref().map(|photos| photos.as_ref().map(Photos::identities))
+}
+
 fn parts(
     root: &Path,
     classes: Vec<String>,
     [train, validation, test]: [Option<NamedPhotos>; 3],
     [size, resize]: [usize; 2],
     reading: &PhotoReadingArgs,
+    data_dir: &DataDir,
     global: &Global,
 ) -> anyhow::Result<Parts> {
     let Some((train, identities)) = train else {
@@ -208,7 +227,7 @@ fn parts(
     };
     let held_out = [&validation, &test].map(|part| part.as_ref().map_or(0, |(list, _)| list.len()));
     let photos = train.len() + held_out.iter().sum::<usize>();
-    let cache = cache(reading, photos, size);
+    let cache = cache(reading, data_dir, photos, size);
     let workers = reading.workers.unwrap_or(global.cpu_threads());
     let preparation = Preparation::new(size, Some(resize), 3);
     let train = Photos::new(train, preparation, PhotoOptions { workers, cache })
@@ -235,26 +254,41 @@ fn shrunk_bytes(photos: usize, size: usize) -> u64 {
 pub(crate) fn cache_memory(reading: &PhotoReadingArgs, config: &TrainConfig) -> u64 {
     let DataConfig { train_images, validation, image_size, .. } = config.data;
     let photos = train_images.saturating_add(validation);
-    match cache(reading, photos, image_size) {
-        CacheOptions::Memory { bytes } => bytes.min(shrunk_bytes(photos, image_size)),
-        CacheOptions::None | CacheOptions::Disk { .. } => 0,
+    most_in_memory(reading, photos, image_size)
+        .map_or(0, |bytes| bytes.min(shrunk_bytes(photos, image_size)))
+}
+
+/// The most bytes of memory that shrunk photos take; none if they are kept elsewhere.
+fn most_in_memory(reading: &PhotoReadingArgs, photos: usize, size: usize) -> Option<u64> {
+    let quarter = memory::available().map_or(1 << 30, |bytes| bytes as u64 / 4);
+    let most = reading.cache_size.unwrap_or(quarter);
+    match reading.cache.as_ref().unwrap_or(&CachePlace::Auto) {
+        CachePlace::Auto => {
+            let most = most.min(quarter);
+            (shrunk_bytes(photos, size) <= most).then_some(most)
+        }
+        CachePlace::Memory => Some(most),
+        CachePlace::Disk | CachePlace::Nowhere | CachePlace::Folder(_) => None,
     }
 }
 
 /// Where shrunk photos are kept, by options and by the memory there is.
-fn cache(reading: &PhotoReadingArgs, photos: usize, size: usize) -> CacheOptions {
-    let quarter = memory::available().map_or(1 << 30, |bytes| bytes as u64 / 4);
-    let needed = shrunk_bytes(photos, size);
-    let in_memory = CacheOptions::Memory { bytes: reading.cache_size.unwrap_or(quarter) };
-    let on_disk = |folder| CacheOptions::Disk { folder, bytes: reading.cache_size.unwrap_or(DISK) };
-    let usual_disk = || default_cache_dir().map_or(CacheOptions::None, on_disk);
-    match reading.cache.clone().unwrap_or_default() {
-        CachePlace::Auto if needed <= reading.cache_size.unwrap_or(quarter) => in_memory,
-        CachePlace::Auto | CachePlace::Disk => usual_disk(),
-        CachePlace::Memory => in_memory,
-        CachePlace::Nowhere => CacheOptions::None,
-        CachePlace::Folder(folder) => on_disk(folder),
+fn cache(
+    reading: &PhotoReadingArgs,
+    data_dir: &DataDir,
+    photos: usize,
+    size: usize,
+) -> CacheOptions {
+    if let Some(bytes) = most_in_memory(reading, photos, size) {
+        return CacheOptions::Memory { bytes };
     }
+    let folder = match &reading.cache {
+        Some(CachePlace::Nowhere) => None,
+        Some(CachePlace::Folder(folder)) => Some(folder.clone()),
+        _ => data_dir.own_folder().ok().map(|folder| folder.join("photos")),
+    };
+    let bytes = reading.cache_size.unwrap_or(DISK);
+    folder.map_or(CacheOptions::None, |folder| CacheOptions::Disk { folder, bytes })
 }
 
 /// How many photos of a list a run was trained on.
@@ -293,7 +327,60 @@ pub(crate) fn to_evaluate(
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
+
+    #[test]
+    fn the_cache_is_in_memory_only_if_a_quarter_of_it_holds_the_photos() {
+        let reading = |cache, size| PhotoReadingArgs { workers: None, cache, cache_size: Some(size) };
+        let data_dir = DataDir { path: Some("data".into()), from_run: Some("run".into()) };
+        let cache = |reading, photos| cache(&reading, &data_dir, photos, 224);
+        let disk = |folder: &str, bytes| CacheOptions::Disk { folder: folder.into(), bytes };
+        // More than any memory holds.
+        let (all, most) = (usize::MAX, u64::MAX);
+        assert_eq!(cache(reading(None, most), all), disk("data/photos", most));
+        assert_eq!(cache(reading(None, 1), 1), disk("data/photos", 1));
+        let in_memory = cache(reading(None, most), 0);
+        assert!(
+            matches!(in_memory, CacheOptions::Memory { bytes } if bytes < most),
+            "{in_memory:?}"
+        );
+        let asked = |place, photos| cache(reading(Some(place), 9), photos);
+        assert_eq!(asked(CachePlace::Memory, all), CacheOptions::Memory { bytes: 9 });
+        assert_eq!(asked(CachePlace::Disk, 0), disk("data/photos", 9));
+        assert_eq!(asked(CachePlace::Folder("mine".into()), 0), disk("mine", 9));
+        assert_eq!(asked(CachePlace::Nowhere, 0), CacheOptions::None);
+    }
+
+    #[test]
+    fn the_file_of_a_run_follows_its_photos() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        let write = |content: &str| fs::write(root.join("a.jpg"), content).unwrap();
+        write("a photo");
+        let mut list = PhotoList::new(root);
+        ["a.jpg", "b.jpg"].iter().for_each(|name| list.push(name.as_bytes(), 0));
+        let options = PhotoOptions { workers: 1, cache: CacheOptions::None };
+        let photos = Photos::new(list, Preparation::new(8, None, 3), options);
+        let path = root.join(PHOTOS);
+        let mut file = RunPhotos::new(path.clone(), [Some(photos.clone()), None, None]);
+        let saved = || {
+            let [train, ..] = read_photo_names(&path, root).unwrap();
+            train.unwrap().1
+        };
+        file.update().unwrap();
+        assert!(!path.exists(), "nothing was read");
+        let mut known = Vec::new();
+        for content in ["a photo", "another photo"] {
+            write(content);
+            photos.prepared(0);
+            file.update().unwrap();
+            assert_eq!(saved(), photos.identities());
+            known.push(saved()[0]);
+        }
+        assert!(known[0] != 0 && known[0] != known[1] && saved()[1] == 0, "{known:?}");
+    }
 
     #[test]
     fn few_photos_to_test_on_need_not_be_of_every_class() {

@@ -48,7 +48,7 @@ pub use loader::Loader;
 pub use options::{LoadOptions, default_data_dir};
 pub use parts::{ImageSet, Parts};
 pub use photo_names::{NamedPhotos, parse_photo_names, read_photo_names, write_photo_names};
-pub use photos::{CacheOptions, PhotoOptions, Photos, default_cache_dir};
+pub use photos::{CacheOptions, PhotoOptions, Photos};
 pub use published::FileState;
 pub use resnet_network::preprocess::Normalisation;
 pub use sampling::Sampling;

@@ -11,7 +11,7 @@ use std::{
     fs::{self, Metadata},
     io::{self, Read},
     ops::Range,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -279,10 +279,12 @@ impl Photos {
         let now = metadata.len().wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ modified(metadata) | 1;
         let before = self.identities[index].swap(now, Ordering::Relaxed);
         if before != 0 && before != now {
-            self.shared.troubles.note(format!(
-                "{} has changed since the run began to read it: from now on it is used as it is",
-                path.shown()
-            ));
+            self.shared.troubles.changed(|| {
+                format!(
+                    "{} has changed since the run began to read it: from now on it is used as it is",
+                    path.shown()
+                )
+            });
         }
     }
 
@@ -362,12 +364,4 @@ impl Work for Augmented {
     fn label(&self, draw: usize) -> u32 {
         self.photos.labels()[draw % self.photos.len()]
     }
-}
-
-/// The folder of the cache: `photos` in the user's cache folder.
-///
-/// # Errors
-/// [`DataError::NoDataDir`] if the user has none.
-pub fn default_cache_dir() -> Result<PathBuf, DataError> {
-    Ok(crate::default_data_dir()?.join("photos"))
 }

@@ -1,4 +1,4 @@
-//! Photos that cannot be used, each named once.
+//! Photos that cannot be used, each named once, and those that have changed.
 
 use std::{
     collections::HashSet,
@@ -9,7 +9,7 @@ use std::{
 /// How many photos are named; the others are counted.
 const NAMED: usize = 20;
 
-/// The photos of a run that could not be used.
+/// The photos of a run that could not be used, or have changed.
 #[derive(Debug, Default)]
 pub(super) struct Troubles(Mutex<Known>);
 
@@ -19,6 +19,10 @@ struct Known {
     notes: Vec<String>,
     /// Those that are counted but not named, since the last note.
     unnamed: usize,
+    /// How often a photo had changed.
+    changed: usize,
+    /// Those of them that are not named, since the last note.
+    unnamed_changed: usize,
 }
 
 impl Troubles {
@@ -39,6 +43,17 @@ impl Troubles {
         }
     }
 
+    /// Reports that a photo has changed.
+    pub(super) fn changed(&self, message: impl FnOnce() -> String) {
+        let mut known = self.lock();
+        known.changed += 1;
+        if known.changed <= NAMED {
+            known.notes.push(message());
+        } else {
+            known.unnamed_changed += 1;
+        }
+    }
+
     /// Adds a message.
     pub(super) fn note(&self, message: String) {
         self.lock().notes.push(message);
@@ -51,6 +66,10 @@ impl Troubles {
         if let more @ 1.. = std::mem::take(&mut known.unnamed) {
             let all = known.paths.len();
             notes.push(format!("{more} more photos cannot be used and are left out, {all} in all"));
+        }
+        if let more @ 1.. = std::mem::take(&mut known.unnamed_changed) {
+            let all = known.changed;
+            notes.push(format!("{more} more photos have changed, {all} in all"));
         }
         notes
     }

@@ -95,7 +95,7 @@ fn parts(
     let Parts { mut train, mut validation, test, .. } = if config.data.photos.is_some() {
         let cache = Some(CachePlace::Nowhere);
         let reading = PhotoReadingArgs { workers: None, cache, cache_size: None };
-        photo_folder::of_run(run, config, &reading, global)?
+        photo_folder::of_run(run, config, &reading, &args.data_dir, global)?
     } else {
         let source: DataSource = config.data.name.parse()?;
         let path = args.data_dir.path.clone();

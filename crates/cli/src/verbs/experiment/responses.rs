@@ -47,7 +47,8 @@ pub(super) fn of_runs(
         let folder = setup.folder.join(run.folder());
         let data = if setup.data.is_folder() {
             let config = TrainConfig::read(&folder.join(CONFIG))?;
-            photo_folder::of_run(&folder, &config, &setup.args.images.reading, &silent)?
+            let (reading, data_dir) = (&setup.args.images.reading, &setup.args.data_dir);
+            photo_folder::of_run(&folder, &config, reading, data_dir, &silent)?
         } else {
             load(&setup.train_args(run, Some(decided)), run.net, &silent, interrupt)?
         };

@@ -47,7 +47,8 @@ fn load(
     interrupt: &Interrupt,
 ) -> anyhow::Result<Parts> {
     if config.data.photos.is_some() {
-        return photo_folder::announced(photos, config, &args.images.reading, global);
+        let reading = &args.images.reading;
+        return photo_folder::announced(photos, config, reading, &args.data_dir, global);
     }
     let data_dir = DataDir { path: args.data_dir.path.clone(), from_run: config.data.dir.clone() };
     let limits = Limits { train: config.data.limit_train, test: config.data.limit_test };

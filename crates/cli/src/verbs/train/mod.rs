@@ -167,8 +167,7 @@ impl Session<'_> {
             global.note(note);
             RunInfo::empty(folder.path())
         }));
-        // Once they are known.
-        let mut names = RunPhotos::of(folder, &data).filter(|photos| !photos.are_read());
+        let mut names = RunPhotos::of(folder, &data);
         let mut board = tensorboard.then(|| TensorBoard::new(folder));
         let mut progress = Progress::new(self.ui, self.json, position, global, interrupt);
         let stop = interrupt.signal();
@@ -189,9 +188,10 @@ impl Session<'_> {
                 board = None;
             }
             if let Event::EpochEnd { .. } = event
-                && let Some(Err(error)) = names.take().map(|photos| photos.save())
+                && let Some(Err(error)) = names.as_mut().map(RunPhotos::update)
             {
                 note(format!("{error:#}: photos that change before --resume are not named"));
+                names = None;
             }
             listen(event);
         });

@@ -46,7 +46,8 @@ pub(in crate::verbs) fn resume(
     let config = &folder.config().data;
     if config.photos.is_some() {
         let reading = &args.images.reading;
-        let data = photo_folder::of_run(folder.path(), folder.config(), reading, global)?;
+        let (path, config, data_dir) = (folder.path(), folder.config(), &args.data_dir);
+        let data = photo_folder::of_run(path, config, reading, data_dir, global)?;
         let note = new_length(args, &mut folder)?;
         return Ok((folder, data, note));
     }
