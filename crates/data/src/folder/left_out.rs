@@ -13,6 +13,7 @@ pub(super) enum Why {
     NoClass,
     NotAPart,
     Repeated,
+    Parent,
     DeadLink,
     NotUnicode,
 }
@@ -35,6 +36,11 @@ impl Why {
             Why::Repeated => (
                 "link to a folder that is in the class already",
                 "links to folders that are in the class already",
+                "",
+            ),
+            Why::Parent => (
+                "link to a folder that contains the class",
+                "links to folders that contain the class",
                 "",
             ),
             Why::DeadLink => ("link that leads nowhere", "links that lead nowhere", ""),

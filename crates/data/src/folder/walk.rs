@@ -1,7 +1,7 @@
 //! Reads folders: their folders, and the photos of a class.
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeSet, HashSet},
     ffi::OsString,
     fs,
     ops::{ControlFlow, Range},
@@ -90,19 +90,35 @@ impl<'a> Walk<'a> {
     }
 
     /// Adds the photos of a class, in the folder of this name below the root and its subfolders, in
-    /// torchvision's order: folders sorted by their paths, and photos in each by their names.
+    /// torchvision's order: folders sorted by their paths, and photos in each by their names. Links to folders
+    /// are followed once all other folders are read, so that the order of a directory decides nothing.
     pub(super) fn class(
         &mut self,
         folder: &[u8],
         label: u32,
         list: &mut PhotoList,
     ) -> Result<(), DataError> {
-        let top = self.root.join(path_of(folder));
-        let real = fs::canonicalize(&top).map_err(DataError::io("read", &top))?;
-        let mut seen = HashSet::from([real.clone()]);
-        let mut open = vec![(folder.to_vec(), real)];
+        let real = |path: &Path| fs::canonicalize(path).map_err(DataError::io("read", path));
+        let (root, top) = (real(self.root)?, real(&self.root.join(path_of(folder)))?);
+        let mut seen = HashSet::from([top.clone()]);
+        let mut open = vec![(folder.to_vec(), top.clone())];
+        let mut links = BTreeSet::<Vec<u8>>::new();
         let mut found = Vec::new();
-        while let Some((folder, real)) = open.pop() {
+        loop {
+            let Some((folder, there)) = open.pop() else {
+                let Some(link) = links.pop_first() else { break };
+                let path = self.root.join(path_of(&link));
+                let there = real(&path)?;
+                if seen.contains(&there) {
+                    self.leave_out(Why::Repeated, &path);
+                } else if top.starts_with(&there) || root.starts_with(&there) {
+                    self.leave_out(Why::Parent, &path);
+                } else {
+                    seen.insert(there.clone());
+                    open.push((link, there));
+                }
+                continue;
+            };
             let mut photos = Photos { folder, names: Vec::new(), ranges: Vec::new() };
             self.each(&self.root.join(path_of(&photos.folder)), |walk, path, name, entry| {
                 if !can_list(&name) {
@@ -111,11 +127,12 @@ impl<'a> Walk<'a> {
                 }
                 match entry {
                     Entry::Folder { is_link } => {
-                        let real =
-                            if is_link { fs::canonicalize(&path) } else { Ok(real.join(&name)) };
-                        let real = real.map_err(DataError::io("read", &path))?;
-                        if seen.insert(real.clone()) {
-                            open.push((joined(&photos.folder, name.as_encoded_bytes()), real));
+                        let folder = joined(&photos.folder, name.as_encoded_bytes());
+                        let there = there.join(&name);
+                        if is_link {
+                            links.insert(folder);
+                        } else if seen.insert(there.clone()) {
+                            open.push((folder, there));
                         } else {
                             walk.leave_out(Why::Repeated, &path);
                         }
