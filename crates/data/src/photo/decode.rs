@@ -115,7 +115,7 @@ impl<'a> Header<'a> {
         if bytes.is_empty() {
             return Err(PhotoError::Empty);
         }
-        let format = format(bytes)?;
+        let format = format(bytes, bytes.len() as u64)?;
         complete::check(bytes, format)?;
         let mut of_file = None;
         let mut decoder: Box<dyn ImageDecoder> = match format {

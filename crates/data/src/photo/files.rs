@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use image::ImageFormat;
 use resnet_formats::open;
 
 use super::{
@@ -131,19 +132,28 @@ impl Search {
     }
 }
 
-/// What a file is: by its name, and else by its first bytes. One that cannot be read is of another kind.
+/// What a file is: a photo if its suffix is that of a format that is read, and else by its first bytes. Where
+/// these say nothing, or cannot be read, the suffix decides.
 pub(crate) fn kind_of(path: &Path) -> Kind {
-    by_suffix(path).unwrap_or_else(|| match first_bytes(path).map(|bytes| format(&bytes)) {
-        Ok(Ok(_)) => Kind::Photo,
-        Err(_) | Ok(Err(PhotoError::NotAnImage)) => Kind::Other,
-        Ok(Err(_)) => Kind::Unsupported,
-    })
+    let named = by_suffix(path);
+    if named == Some(Kind::Photo) {
+        return Kind::Photo;
+    }
+    match format_of(path) {
+        // Many raw formats are TIFFs of another content.
+        Ok(ImageFormat::Tiff) => named.unwrap_or(Kind::Photo),
+        Ok(_) => Kind::Photo,
+        Err(PhotoError::NotAnImage | PhotoError::Io(_)) => named.unwrap_or(Kind::Other),
+        Err(_) => Kind::Unsupported,
+    }
 }
 
-fn first_bytes(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    open(path)?.take(FIRST_BYTES).read_to_end(&mut bytes)?;
-    Ok(bytes)
+/// The format of a file by its first bytes.
+fn format_of(path: &Path) -> Result<ImageFormat, PhotoError> {
+    let file = open(path)?;
+    let (len, mut bytes) = (file.metadata()?.len(), Vec::new());
+    file.take(FIRST_BYTES).read_to_end(&mut bytes)?;
+    format(&bytes, len)
 }
 
 #[cfg(all(test, unix))]
@@ -151,6 +161,33 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
+
+    #[test]
+    fn the_content_decides_where_the_suffix_is_of_no_format_that_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let kind = |name: &str, bytes: &[u8]| {
+            fs::write(dir.path().join(name), bytes).unwrap();
+            kind_of(&dir.path().join(name))
+        };
+        let (jpeg, tiff) = (b"\xFF\xD8\xFF\xE0", b"II*\0\x08\0\0\0");
+        // 4 x 5 pixels in 24 bits.
+        let header: [u8; 18] = [0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0, 5, 0, 24, 0];
+        let tga = [&header[..], &[7; 60]].concat();
+        for (name, bytes, expected) in [
+            ("a.heic", &jpeg[..], Kind::Photo),
+            ("b.avif", jpeg, Kind::Photo),
+            ("c.heic", b"", Kind::Unsupported),
+            ("d.dng", tiff, Kind::Unsupported),
+            ("e", tiff, Kind::Photo),
+            ("f", &tga, Kind::Photo),
+            ("g", &tga[..77], Kind::Other),
+            ("h.jpg", b"a text", Kind::Photo),
+            ("i.txt", b"a text", Kind::Other),
+            ("j.bin", b"8BPS", Kind::Unsupported),
+        ] {
+            assert_eq!(kind(name, bytes), expected, "{name}");
+        }
+    }
 
     #[test]
     fn errors_in_a_folder_do_not_hide_other_photos() {

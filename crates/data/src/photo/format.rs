@@ -44,8 +44,8 @@ pub(crate) enum Kind {
     Other,
 }
 
-/// The format of a file that is read.
-pub(super) fn format(bytes: &[u8]) -> Result<ImageFormat, PhotoError> {
+/// The format of a file of `len` bytes that begins so, if it is read.
+pub(super) fn format(bytes: &[u8], len: u64) -> Result<ImageFormat, PhotoError> {
     use ImageFormat::{Bmp, Gif, Ico, Jpeg, Png, Pnm, Qoi, Tga, Tiff, WebP};
     match image::guess_format(bytes) {
         Ok(format @ (Jpeg | Png | WebP | Gif | Bmp | Tiff | Qoi)) => return Ok(format),
@@ -59,7 +59,7 @@ pub(super) fn format(bytes: &[u8]) -> Result<ImageFormat, PhotoError> {
     match bytes {
         [b'I', b'I', 43, 0, ..] | [b'M', b'M', 0, 43, ..] => Ok(Tiff), // BigTIFF
         _ if is_dib(bytes) => Ok(Bmp),
-        _ if is_tga(bytes) => Ok(Tga),
+        _ if is_tga(bytes, len) => Ok(Tga),
         _ => Err(PhotoError::NotAnImage),
     }
 }
@@ -132,6 +132,7 @@ mod tests {
 
     #[test]
     fn formats_are_told_by_their_first_bytes() {
+        let format = |bytes: &[u8]| format(bytes, bytes.len() as u64);
         let boxes = |brands: &[u8]| {
             [&(8 + brands.len() as u32).to_be_bytes()[..], b"ftyp", brands, &[0; 20]].concat()
         };

@@ -1,8 +1,8 @@
 //! TGA files, which do not begin with a signature.
 
-/// Whether a header is a TGA's: its fields fit together, as Pillow checks, and so does the length of a
-/// file whose pixels are not compressed.
-pub(super) fn is_tga(bytes: &[u8]) -> bool {
+/// Whether a file of `len` bytes begins with the header of a TGA: its fields fit together, as Pillow checks, and
+/// so does the length if its pixels are not compressed.
+pub(super) fn is_tga(bytes: &[u8], len: u64) -> bool {
     let Some(header) = bytes.first_chunk::<18>() else { return false };
     let word = |at: usize| usize::from(u16::from_le_bytes([header[at], header[at + 1]]));
     let [id, has_map, kind] = [header[0], header[1], header[2]];
@@ -28,7 +28,7 @@ pub(super) fn is_tga(bytes: &[u8]) -> bool {
     fits && pixels > 0
         && header[17] & 0xC0 == 0
         && kind <= 11
-        && bytes.len() >= 18 + usize::from(id) + map_bytes + least
+        && len >= (18 + usize::from(id) + map_bytes + least) as u64
 }
 
 #[cfg(test)]
@@ -43,6 +43,7 @@ mod tests {
             header.extend(vec![7; pixels]);
             header
         };
+        let is_tga = |bytes: &[u8]| is_tga(bytes, bytes.len() as u64);
         assert!(is_tga(&tga(2, 24, 18)) && is_tga(&tga(3, 8, 6)) && is_tga(&tga(10, 32, 1)));
         assert!(!is_tga(&tga(2, 24, 17)), "too short");
         assert!(!is_tga(&tga(1, 8, 6)), "no palette");
