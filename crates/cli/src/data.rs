@@ -126,6 +126,9 @@ pub(crate) fn with_progress<T>(
             }
             bar.set_position(done);
         }
+        FetchEvent::Waiting => bar.suspend(|| {
+            global.status(format!("another process is downloading {what}: waiting until it is done"))
+        }),
         FetchEvent::Fallback { reason } => {
             bar.suspend(|| {
                 global.status(format!("{}; trying the next source", printable(&reason)))

@@ -139,12 +139,6 @@ pub enum DataError {
         /// The error of the operating system.
         source: io::Error,
     },
-    /// Another process is downloading to the same folder.
-    #[error("another process is downloading to {}: wait until it is done", folder.shown())]
-    Busy {
-        /// The folder.
-        folder: PathBuf,
-    },
     /// Every source failed.
     #[error(
         "cannot download {name}: {}. You can download the files yourself: put {files} into {}",

@@ -38,6 +38,8 @@ pub enum FetchEvent {
         /// Total bytes, if known.
         total: Option<u64>,
     },
+    /// Another process is downloading to the same folder: this one waits until it is done.
+    Waiting,
     /// A source failed, the next one is tried.
     Fallback {
         /// Why it failed.

@@ -26,12 +26,12 @@ pub struct RemoteFile<'a> {
 }
 
 /// Downloads a file to a folder, unless it is there, and returns its path. A file of that name with
-/// another SHA-256 is removed first. `events` receives the progress. Setting `stop` ends the download
-/// soon; the next call resumes it.
+/// another SHA-256 is removed first. If another process is downloading to the folder, this one waits. `events`
+/// receives the progress. Setting `stop` ends the download soon; the next call resumes it.
 ///
 /// # Errors
-/// [`DataError::FileUnavailable`] if the download fails; others if the folder cannot be written, another
-/// process is downloading to it, or the download was stopped.
+/// [`DataError::FileUnavailable`] if the download fails; others if the folder cannot be written, or the
+/// download was stopped.
 pub fn fetch_file(
     file: RemoteFile<'_>,
     folder: &Path,
@@ -41,14 +41,14 @@ pub fn fetch_file(
     let (path, monitor) = (folder.join(file.name), &mut Monitor { events, stop });
     let checksum = Checksum::Sha256(file.sha256);
     let mut removed = None;
-    if path.is_file() {
-        let bytes = fs::metadata(&path).map_err(DataError::io("read", &path))?.len();
-        let tick = |done| monitor.progress(Stage::Check, done, Some(bytes));
-        let Some(difference) = checksum.difference(&path, bytes, tick)? else { return Ok(path) };
-        fs::remove_file(&path).map_err(DataError::io("remove", &path))?;
-        removed = Some(format!(" (the file that was there is removed: {difference})"));
+    if is_good(&path, checksum, monitor, &mut removed)? {
+        return Ok(path);
     }
-    let workspace = Workspace::new(folder)?;
+    let workspace = Workspace::new(folder, monitor)?;
+    // Another process may have downloaded it meanwhile.
+    if is_good(&path, checksum, monitor, &mut removed)? {
+        return Ok(path);
+    }
     let part = workspace.part(file.name);
     http::download(&Remote { url: file.url, bytes: None, checksum }, &part, monitor).map_err(
         |failure| match failure {
@@ -61,4 +61,22 @@ pub fn fetch_file(
         },
     )?;
     workspace.install_part(file.name)
+}
+
+/// Whether the file is there. One with other content is removed, and `removed` says so.
+fn is_good(
+    path: &Path,
+    checksum: Checksum<'_>,
+    monitor: &mut Monitor<'_>,
+    removed: &mut Option<String>,
+) -> Result<bool, DataError> {
+    if !path.is_file() {
+        return Ok(false);
+    }
+    let bytes = fs::metadata(path).map_err(DataError::io("read", path))?.len();
+    let tick = |done| monitor.progress(Stage::Check, done, Some(bytes));
+    let Some(difference) = checksum.difference(path, bytes, tick)? else { return Ok(true) };
+    fs::remove_file(path).map_err(DataError::io("remove", path))?;
+    *removed = Some(format!(" (the file that was there is removed: {difference})"));
+    Ok(false)
 }

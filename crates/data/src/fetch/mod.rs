@@ -119,12 +119,12 @@ const FASHION_MNIST_SOURCES: [Source<'static>; 1] =
     [Source::Gz("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/", &FASHION_MNIST_GZ)];
 
 /// Downloads a data set to `data_dir`, unless it is complete there, and returns the folder of its
-/// files (none for a generated data set). `events` receives the progress. Setting `stop` ends the
-/// download soon; the next call resumes it.
+/// files (none for a generated data set). If another process is downloading it, this one waits. `events` receives
+/// the progress. Setting `stop` ends the download soon; the next call resumes it.
 ///
 /// # Errors
 /// [`DataError::Unavailable`] if every source fails; others if the name is unknown, the folder
-/// cannot be written, another process is downloading, or the download was stopped.
+/// cannot be written, or the download was stopped.
 pub fn fetch(
     name: &str,
     data_dir: &Path,
@@ -187,7 +187,11 @@ fn fetch_into(
     if is_complete(origin.files, folder, monitor)? {
         return Ok(());
     }
-    let workspace = Workspace::new(folder)?;
+    let workspace = Workspace::new(folder, monitor)?;
+    // Another process may have downloaded them meanwhile.
+    if is_complete(origin.files, folder, monitor)? {
+        return Ok(());
+    }
     stage_files(origin, &workspace, monitor).map_err(|failure| match failure {
         Failure::Local(error) => error,
         Failure::Source(reasons) => DataError::Unavailable {

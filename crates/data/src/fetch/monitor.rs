@@ -1,6 +1,10 @@
 //! Progress, cancellation and errors, shared by the steps of a download.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::Duration,
+};
 
 use super::event::{FetchEvent, Stage};
 use crate::DataError;
@@ -18,11 +22,20 @@ impl Monitor<'_> {
         done: u64,
         total: Option<u64>,
     ) -> Result<(), DataError> {
-        if self.stop.load(Ordering::Relaxed) {
-            return Err(DataError::Stopped);
-        }
+        self.check()?;
         (self.events)(FetchEvent::Progress { stage, done, total });
         Ok(())
+    }
+
+    /// Waits a moment for another process.
+    pub(super) fn pause(&self) -> Result<(), DataError> {
+        self.check()?;
+        thread::sleep(Duration::from_millis(200));
+        Ok(())
+    }
+
+    fn check(&self) -> Result<(), DataError> {
+        if self.stop.load(Ordering::Relaxed) { Err(DataError::Stopped) } else { Ok(()) }
     }
 }
 

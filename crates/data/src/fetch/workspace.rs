@@ -9,7 +9,10 @@ use std::{
 use md5::Md5;
 use resnet_formats::{Lock, lock, make_own_folder, open_own};
 
-use super::monitor::Failure;
+use super::{
+    event::FetchEvent,
+    monitor::{Failure, Monitor},
+};
 use crate::{DataError, digest::digest, published::PublishedFile};
 
 /// The working folder of one download: `.fetch` in the folder of the data set, so that files are
@@ -21,19 +24,39 @@ pub(super) struct Workspace {
 }
 
 impl Workspace {
-    pub(super) fn new(target: &Path) -> Result<Self, DataError> {
+    /// Makes one as soon as no other process downloads to the folder. What is missing there must be asked again
+    /// after that.
+    pub(super) fn new(target: &Path, monitor: &mut Monitor<'_>) -> Result<Self, DataError> {
+        let mut is_said = false;
+        loop {
+            if let Some(workspace) = Workspace::try_new(target)? {
+                return Ok(workspace);
+            }
+            if !std::mem::replace(&mut is_said, true) {
+                (monitor.events)(FetchEvent::Waiting);
+            }
+            monitor.pause()?;
+        }
+    }
+
+    /// None if another process downloads to the folder.
+    pub(super) fn try_new(target: &Path) -> Result<Option<Self>, DataError> {
         let work = target.join(".fetch");
         make_own_folder(&work).map_err(DataError::io("create", &work))?;
         let path = work.join("lock");
-        let lock = lock(&path).map_err(DataError::io("lock", &path))?;
-        let lock = lock.ok_or_else(|| DataError::Busy { folder: target.to_owned() })?;
+        let locked = match lock(&path) {
+            // Another process, which is done, has just removed the folder.
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            locked => locked.map_err(DataError::io("lock", &path))?,
+        };
+        let Some(lock) = locked else { return Ok(None) };
         let workspace = Workspace { target: target.to_owned(), _lock: lock };
         let staging = workspace.staging();
         make_own_folder(&staging).map_err(DataError::io("create", &staging))?;
         // A killed download may have left files.
         fs::remove_dir_all(&staging).map_err(DataError::io("remove", &staging))?;
         fs::create_dir(&staging).map_err(DataError::io("create", &staging))?;
-        Ok(workspace)
+        Ok(Some(workspace))
     }
 
     fn work(&self) -> PathBuf {

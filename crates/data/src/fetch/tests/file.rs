@@ -131,13 +131,17 @@ fn wrong_content_is_a_sentence_and_not_kept() {
 #[test]
 fn one_download_at_a_time_and_parts_of_others_stay() {
     let mut fetch = FetchFile::new();
-    let other = Workspace::new(&fetch.dir.path().join("weights")).unwrap();
-    let error = fetch.run("http://127.0.0.1:1/w.pth").unwrap_err();
-    assert!(matches!(error, DataError::Busy { .. }), "{error}");
+    let folder = fetch.dir.path().join("weights");
+    let other = Workspace::try_new(&folder).unwrap().expect("no other");
     fs::write(other.part("another.pth"), "begun").unwrap();
-    drop(other);
     let server = Server::new(vec![whole(&weights())]);
-    fetch.run(&server.url).unwrap();
+    thread::scope(|scope| {
+        let first = scope.spawn(|| fetch.run(&server.url).unwrap());
+        thread::sleep(Duration::from_millis(300));
+        assert!(!first.is_finished(), "it waits");
+        drop(other);
+    });
+    assert!(fetch.events.contains(&FetchEvent::Waiting));
     assert_eq!(fs::read(fetch.path()).unwrap(), weights());
     assert_eq!(fs::read(fetch.part().with_file_name("another.pth.part")).unwrap(), b"begun");
     server.requests();

@@ -6,6 +6,7 @@ mod gz;
 mod package;
 
 use std::{
+    cell::RefCell,
     fs,
     io::{BufRead, BufReader, Write},
     net::TcpListener,
@@ -345,18 +346,41 @@ fn stops_on_request_and_resumes_later() {
 #[test]
 fn one_download_at_a_time() {
     let (mut fetch, archive) = (Fetch::new(), official());
-    let other = Workspace::new(&fetch.folder()).unwrap();
-    let error = fetch.run("http://127.0.0.1:1", &archive).unwrap_err();
-    assert!(matches!(error, DataError::Busy { .. }), "{error}");
+    let other = Workspace::try_new(&fetch.folder()).unwrap().expect("no other");
+    let waits = |event: &FetchEvent| *event == FetchEvent::Waiting;
+    let stopped = fetch.run_until("http://127.0.0.1:1", &archive, NO_PACKAGE, waits);
+    assert!(matches!(stopped, Err(DataError::Stopped)), "{stopped:?}");
     drop(other);
     assert!(!fetch.folder().exists(), "an empty folder is not left behind");
+}
+
+#[test]
+fn what_another_process_downloads_is_used() {
+    let (mut fetch, archive) = (Fetch::new(), official());
+    let other = Workspace::try_new(&fetch.folder()).unwrap().expect("no other");
+    let (other, files) = (RefCell::new(Some(other)), files());
+    let finish = |event: &FetchEvent| {
+        if *event == FetchEvent::Waiting
+            && let Some(other) = other.take()
+        {
+            for (file, content) in files.iter().zip(contents()) {
+                other.stage(file, &content).unwrap();
+            }
+            other.install(&files, CIFAR10.classes).unwrap();
+        }
+        false
+    };
+    fetch.run_until("http://127.0.0.1:1", &archive, NO_PACKAGE, finish).unwrap();
+    fetch.assert_complete();
+    let waited = fetch.events.iter().filter(|event| **event == FetchEvent::Waiting);
+    assert_eq!(waited.count(), 1);
 }
 
 #[test]
 fn names_the_folder_that_cannot_be_written() {
     let fetch = Fetch::new();
     fs::write(fetch.folder(), "a file where a folder should be").unwrap();
-    let error = Workspace::new(&fetch.folder()).err().expect("no folder").to_string();
+    let error = Workspace::try_new(&fetch.folder()).err().expect("no folder").to_string();
     assert!(error.starts_with("cannot create ") && error.contains("set/.fetch"), "{error}");
 }
 
