@@ -117,6 +117,11 @@ fn a_folder_is_trained_on_and_its_validation_photos_are_evaluated() {
     s.run(&["train", "--config", "run", "--out", "again", "--epochs", "3", "-q"]).success();
     assert_eq!(names(&s.path("again"), ""), names(&run, ""));
     assert!(tensors(&s.path("again")) == tensors(&run));
+    // What would do nothing is refused.
+    assert!(config.contains("pad = 0"), "{config}");
+    fs::write(s.path("padded.toml"), config.replace("pad = 0", "pad = 4")).unwrap();
+    let parts = ["[recipe.augment]", "does nothing"];
+    s.run(&["train", "--config", "padded.toml"]).fails_behind_notes(1, &parts);
 }
 
 fn dtype(config: &str) -> &str {

@@ -12,6 +12,8 @@ use crate::{
 pub(crate) enum Form {
     /// In RGB, with the shorter side at most this long, by this filter, to train on.
     Shrunk(usize, Interpolation),
+    /// The same of all pixels of the file, as evaluation has them.
+    ShrunkExactly(usize, Interpolation),
     /// The network's input, for evaluation.
     Square(Preparation),
     /// The same without the crop: as much of the photo as there is.
@@ -23,25 +25,34 @@ impl Form {
     /// again, so that no random crop of 44% of a photo's area or more is enlarged: 336 pixels for 224.
     /// A larger form would hold more detail for smaller crops, and take more memory. A crop that states
     /// the length of the shorter side gets it so, the greatest of several, or whole photos if it resizes none.
+    /// What draws nothing, a centre crop and a whole photo, has exactly the pixels of its transform.
     pub(crate) fn for_training(size: usize, crop: Crop, filter: Interpolation) -> Form {
-        let shorter = match crop {
-            Crop::RandomResized(_) | Crop::Whole => size.saturating_mul(3).div_ceil(2),
-            Crop::Random(RandomCrop { resize: Some(Shorter::Between([_, most])), .. }) => most,
-            Crop::Random(RandomCrop { resize: Some(Shorter::To(side)), .. })
-            | Crop::Center(CenterCrop { resize: Some(side) }) => side,
-            Crop::Random(RandomCrop { resize: None, .. })
-            | Crop::Center(CenterCrop { resize: None }) => usize::MAX,
-        };
-        Form::Shrunk(shorter, filter)
+        match crop {
+            Crop::RandomResized(_) => Form::Shrunk(size.saturating_mul(3).div_ceil(2), filter),
+            Crop::Random(RandomCrop { resize, .. }) => {
+                let shorter = resize.map_or(usize::MAX, |resize| match resize {
+                    Shorter::Between([_, most]) => most,
+                    Shorter::To(side) => side,
+                });
+                Form::Shrunk(shorter, filter)
+            }
+            Crop::Center(CenterCrop { resize }) => {
+                Form::ShrunkExactly(resize.unwrap_or(usize::MAX), filter)
+            }
+            Crop::Whole => {
+                let square = Preparation::new(size, None, 3);
+                Form::Square(Preparation { interpolation: filter, ..square })
+            }
+        }
     }
 
     /// The pixels that a JPEG's shorter side needs while it is decoded, if fewer than all are enough:
-    /// twice those of the form, so that the resize, not the decoder, decides what is seen. Evaluation
-    /// decodes all, since its pixels are those of torchvision.
+    /// twice those of the form, so that the resize, not the decoder, decides what is seen. The other forms
+    /// decode all, since their pixels are those of torchvision.
     pub(crate) fn decoded_side(self) -> Option<usize> {
         match self {
             Form::Shrunk(shorter, _) => Some(shorter.saturating_mul(2)),
-            Form::Square(_) | Form::Whole(_) => None,
+            Form::ShrunkExactly(..) | Form::Square(_) | Form::Whole(_) => None,
         }
     }
 
@@ -53,7 +64,9 @@ impl Form {
     /// A decoded photo in this form.
     pub(crate) fn of(self, photo: Photo) -> Result<Photo, PhotoError> {
         match self {
-            Form::Shrunk(shorter, filter) => photo.shrunk(shorter, filter),
+            Form::Shrunk(shorter, filter) | Form::ShrunkExactly(shorter, filter) => {
+                photo.shrunk(shorter, filter)
+            }
             Form::Square(preparation) => {
                 let pixels = photo.prepare(preparation)?;
                 let Preparation { image_size, channels, .. } = preparation;
@@ -71,7 +84,10 @@ mod tests {
     use libjpeg_turbo_rs::{PixelFormat, Subsampling, compress};
 
     use super::*;
-    use crate::photo::MemoryBudget;
+    use crate::{
+        photo::MemoryBudget,
+        transform::{Scratch, Transform},
+    };
 
     const BILINEAR: Interpolation = Interpolation::Bilinear;
     const HEIGHT: usize = 800;
@@ -148,11 +164,34 @@ mod tests {
         let of = |crop| Form::for_training(224, crop, BILINEAR);
         assert_eq!(of(Crop::default()), Form::Shrunk(336, BILINEAR));
         let shrunk = |shorter| Form::Shrunk(shorter, BILINEAR);
-        let center = |resize| Crop::Center(CenterCrop { resize });
-        assert_eq!([center(Some(256)), center(None)].map(of), [256, usize::MAX].map(shrunk));
         let random = |resize| Crop::Random(RandomCrop { resize, padding: 0 });
         let crops = [Some(Shorter::To(256)), Some(Shorter::Between([256, 480])), None].map(random);
         assert_eq!(crops.map(of), [256, 480, usize::MAX].map(shrunk));
         assert_eq!(Form::Shrunk(usize::MAX, BILINEAR).decoded_side(), Some(usize::MAX));
+    }
+
+    /// A file that could be decoded in fewer pixels.
+    #[test]
+    fn what_draws_nothing_has_the_pixels_of_evaluation() {
+        let subsampling = Subsampling::S420;
+        let file = compress(&picture(), WIDTH, HEIGHT, PixelFormat::Rgb, 90, subsampling).unwrap();
+        let trained = |crop| {
+            let (form, budget) = (Form::for_training(56, crop, BILINEAR), MemoryBudget::default());
+            let (len, bytes) = (file.len() as u64, Cursor::new(file.clone()));
+            let side = form.decoded_side();
+            let photo = budget.decode(bytes, Some(len), false, side, |_, photo| form.of(photo));
+            let (photo, mut pixels) = (photo.unwrap(), vec![0; 56 * 56 * 3]);
+            let transform = Transform { crop, horizontal_flip: 0.0, ..Transform::default() };
+            let choice = transform.choose(0, 1, 0, [photo.height, photo.width], [56; 2]);
+            choice.write(&photo, [0; 3], &mut Scratch::default(), &mut pixels);
+            pixels
+        };
+        let evaluated = |resize| {
+            let photo = Photo::decode(&file, false).unwrap();
+            photo.prepare(Preparation::new(56, resize, 3)).unwrap()
+        };
+        let center = Crop::Center(CenterCrop { resize: Some(64) });
+        assert!(trained(center) == evaluated(Some(64)));
+        assert!(trained(Crop::Whole) == evaluated(None));
     }
 }

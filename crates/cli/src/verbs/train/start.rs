@@ -5,10 +5,11 @@ use std::{
     time::SystemTime,
 };
 
+use anyhow::bail;
 use resnet::{
     Arch, Cpu, Device,
     config::TrainConfig,
-    data::{self as sets, Flip, Normalisation, Parts},
+    data::{self as sets, Augment, Flip, Normalisation, Parts},
     model_file::{Partial, PublishedWeights, Weights},
     run::{Place, RunFolder},
     train,
@@ -52,6 +53,13 @@ pub(in crate::verbs) fn configure(
         start.checkpoint = Some(file);
     }
     let mut config = config::build(&settings, &start, &data, None, cpu, global)?;
+    // Run folders of earlier versions may have one, and are read.
+    if args.data.is_folder() && config.recipe.augment != Augment::NONE {
+        bail!(
+            "[recipe.augment] of the configuration (--config) does nothing to photos, which have \
+             [recipe.transform]: it must be pad = 0 and flip = false, and no more"
+        );
+    }
     fit_photos(&mut config, args, cpu, global)?;
     Ok(NewRun { settings, start, data, config })
 }
