@@ -39,5 +39,6 @@ pub use limits::{MAX_FILE, MAX_PIXELS};
 pub(crate) use parallel::{MemoryBudget, map, with_photo};
 pub use parallel::{prepare, prepare_images, resize_images};
 pub use prepare::Region;
+pub(crate) use prepare::scaled_len;
 pub(crate) use resize::{Axis, ResizeScratch, resize, resize_into};
 pub use resnet_network::preprocess::{CropMode, Interpolation, Preparation};

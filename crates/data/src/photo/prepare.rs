@@ -90,8 +90,7 @@ impl Photo {
                 if channels == 3 { self.pixels } else { self.coloured(self.pixels.clone(), 3)? };
             return Ok(Photo { height, width, channels: 3, pixels });
         }
-        let side = |len: usize| shorter as u64 * len as u64 / least as u64;
-        let (rows, columns) = (side(height), side(width));
+        let [rows, columns] = [height, width].map(|len| scaled_len(len, least, shorter));
         let axis = |len, resized| Axis::new(filter, len, resized, 0..resized);
         let (of_rows, of_columns) = (axis(height, rows), axis(width, columns));
         let resized = resize(&self.pixels, width, channels, &of_rows, &of_columns)?;
@@ -139,9 +138,9 @@ fn resized_len(preparation: Preparation, len: usize, sides: [usize; 2]) -> u64 {
     let Some(resize) = preparation.resize else { return side };
     let (shorter, longer) = (sides[0].min(sides[1]), sides[0].max(sides[1]));
     match preparation.crop_mode {
-        // The crop must lie within the resized photo. torchvision rounds the longer side down.
+        // The crop must lie within the resized photo.
         CropMode::Center | CropMode::CenterFloor => {
-            (resize as u64).max(side) * len as u64 / shorter as u64
+            scaled_len(len, shorter, resize.max(preparation.image_size))
         }
         CropMode::Squash => (resize as u64).max(side),
         // timm rounds to the nearest integer, ties to even.
@@ -150,6 +149,12 @@ fn resized_len(preparation: Preparation, len: usize, sides: [usize; 2]) -> u64 {
             (len as f64 / ratio).round_ties_even().max(1.0) as u64
         }
     }
+}
+
+/// The length of a side of a photo whose shorter side is resized from `shorter` to `to` pixels. torchvision's
+/// `Resize(to)` rounds down.
+pub(crate) fn scaled_len(len: usize, shorter: usize, to: usize) -> u64 {
+    to as u64 * len as u64 / shorter as u64
 }
 
 /// Pixels `[rows][columns][channels]` in the middle of a square, if they are fewer.

@@ -8,6 +8,7 @@ use super::{
     settings::{CenterCrop, Crop, RandomCrop, RandomResizedCrop, Shorter},
     stream::between,
 };
+use crate::photo::scaled_len;
 
 /// A part of a photo that is resized, and the part of the result that is used. What lies outside of
 /// the result is black.
@@ -65,16 +66,10 @@ impl Crop {
 }
 
 /// A photo's size after its shorter side was resized (torchvision's `Resize(int)`).
-fn resized([height, width]: [usize; 2], shorter: Option<usize>) -> [usize; 2] {
-    let Some(shorter) = shorter else { return [height, width] };
-    let longer = |long: usize, short: usize| {
-        (shorter as u64 * long as u64 / short as u64).min(isize::MAX as u64) as usize
-    };
-    if width <= height {
-        [longer(height, width), shorter]
-    } else {
-        [shorter, longer(width, height)]
-    }
+fn resized(source: [usize; 2], shorter: Option<usize>) -> [usize; 2] {
+    let Some(to) = shorter else { return source };
+    let least = source[0].min(source[1]);
+    source.map(|len| scaled_len(len, least, to).min(isize::MAX as u64) as usize)
 }
 
 impl RandomResizedCrop {
