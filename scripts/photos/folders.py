@@ -118,8 +118,7 @@ CASES = [
         fine_but("left out 2 links to folders that are in the class already, such as ")),
     Case("a link that loops by other classes",
         with_file("cat/all", link("..")),
-        check(0, "photos with several labels", "cat/all/dog/0.png and dog/0.png")
-        + train(0, " 12 training, 3 validation images")),
+        fine_but("left out a link to a folder that contains the class, cat/all")),
     Case("links to nowhere",
         {**GOOD, "cat/gone.png": link("/nowhere/a.png"), "owl": link("nowhere")},
         fine_but("left out 2 links that lead nowhere, such as ")),

@@ -201,6 +201,9 @@ fn damaged_photos_are_named_and_left_out() {
     assert_eq!(metrics(&s.path("run")).len(), 3);
     let eval = &s.json(&["eval", "run", "photos", "--json"])[0];
     assert_eq!(eval["images"], 43);
+    // It is known now.
+    let resumed = s.run(&["train", "--resume", "run", "--epochs", "4"]).success();
+    assert!(!resumed.stderr.contains("has changed"), "{resumed:#?}");
 }
 
 #[test]
