@@ -127,7 +127,8 @@ pub(crate) fn with_progress<T>(
             bar.set_position(done);
         }
         FetchEvent::Waiting => bar.suspend(|| {
-            global.status(format!("another process is downloading {what}: waiting until it is done"))
+            global
+                .status(format!("another process is downloading {what}: waiting until it is done"))
         }),
         FetchEvent::Fallback { reason } => {
             bar.suspend(|| {

@@ -26,6 +26,7 @@ use resnet_pictures::report::Part;
 use crate::{
     args::{CachePlace, DataArg, DataDir, Global, ImagesArgs, PhotoReadingArgs, Share, TrainArgs},
     config::absolute,
+    cores,
     error::Usage,
 };
 
@@ -260,7 +261,8 @@ pub(crate) fn cache_memory(reading: &PhotoReadingArgs, config: &TrainConfig) -> 
 
 /// The most bytes of memory that shrunk photos take; none if they are kept elsewhere.
 fn most_in_memory(reading: &PhotoReadingArgs, photos: usize, size: usize) -> Option<u64> {
-    let quarter = memory::available().map_or(1 << 30, |bytes| bytes as u64 / 4);
+    let processes = cores::processes_here() as u64;
+    let quarter = memory::available().map_or(1 << 30, |bytes| bytes as u64 / 4 / processes);
     let most = reading.cache_size.unwrap_or(quarter);
     match reading.cache.as_ref().unwrap_or(&CachePlace::Auto) {
         CachePlace::Auto => {
@@ -333,7 +335,8 @@ mod tests {
 
     #[test]
     fn the_cache_is_in_memory_only_if_a_quarter_of_it_holds_the_photos() {
-        let reading = |cache, size| PhotoReadingArgs { workers: None, cache, cache_size: Some(size) };
+        let reading =
+            |cache, size| PhotoReadingArgs { workers: None, cache, cache_size: Some(size) };
         let data_dir = DataDir { path: Some("data".into()), from_run: Some("run".into()) };
         let cache = |reading, photos| cache(&reading, &data_dir, photos, 224);
         let disk = |folder: &str, bytes| CacheOptions::Disk { folder: folder.into(), bytes };

@@ -96,7 +96,7 @@ impl Muon {
         let values = most(|shape| shape.rows * shape.columns).unwrap_or(0);
         let square = most(|shape| shape.side() * shape.side()).unwrap_or(0);
         let allocator = Allocator::new(gpu, batch);
-        let make = |len: usize| {
+        let make = |len: usize| -> Result<View, GpuError> {
             Ok(View::whole(&allocator.zeros("the optimiser's scratch", len * size_of::<f32>())?))
         };
         let scratch = Scratch {
@@ -143,7 +143,8 @@ impl Weight {
         let parts = len.div_ceil(SQUARES);
         let values = |pass: &str, bound: &[(&str, &View)], len: usize| {
             let kernel = Kernel::new("muon", MUON).insert("PASS", pass);
-            let kernel = bound.iter().fold(kernel, |k, (name, view)| k.bind(name, Element::F32, view));
+            let kernel =
+                bound.iter().fold(kernel, |k, (name, view)| k.bind(name, Element::F32, view));
             let kernel = kernel.word(0, range.start).word(1, len).word(2, parts);
             kernel.build(gpu, Work::groups(len.div_ceil(THREADS as usize), 1))
         };
@@ -158,25 +159,25 @@ impl Weight {
                 .build(gpu, Work::groups(parts, 1))
         };
         // Sides of a product, and whether its factors lie transposed.
-        let product = |a: (&View, bool), b: (&View, bool), c: &View, sides: [usize; 3], end: End| {
-            let [rows, columns, depth] = sides;
-            let start = if let End::Add(start) = end { start } else { 0 };
-            Kernel::new("matmul", MATMUL)
-                .constant("A_TRANSPOSED", a.1.into())
-                .constant("B_TRANSPOSED", b.1.into())
-                .constant("POLYNOMIAL", (end == End::Polynomial).into())
-                .constant("ADD", matches!(end, End::Add(_)).into())
-                .bind("a", Element::F32, a.0)
-                .bind("b", Element::F32, b.0)
-                .bind("c", Element::F32, c)
-                .word(0, rows)
-                .word(1, columns)
-                .word(2, depth)
-                .word(3, start)
-                .build(gpu, Work::groups(rows.div_ceil(SIDE) * columns.div_ceil(SIDE), 1))
-        };
-        let of_squares =
-            |a, b, c, end| product((a, false), (b, false), c, [side, side, side], end);
+        let product =
+            |a: (&View, bool), b: (&View, bool), c: &View, sides: [usize; 3], end: End| {
+                let [rows, columns, depth] = sides;
+                let start = if let End::Add(start) = end { start } else { 0 };
+                Kernel::new("matmul", MATMUL)
+                    .constant("A_TRANSPOSED", a.1.into())
+                    .constant("B_TRANSPOSED", b.1.into())
+                    .constant("POLYNOMIAL", (end == End::Polynomial).into())
+                    .constant("ADD", matches!(end, End::Add(_)).into())
+                    .bind("a", Element::F32, a.0)
+                    .bind("b", Element::F32, b.0)
+                    .bind("c", Element::F32, c)
+                    .word(0, rows)
+                    .word(1, columns)
+                    .word(2, depth)
+                    .word(3, start)
+                    .build(gpu, Work::groups(rows.div_ceil(SIDE) * columns.div_ceil(SIDE), 1))
+            };
+        let of_squares = |a, b, c, end| product((a, false), (b, false), c, [side, side, side], end);
         // The polynomial stands on the side of the shorter dimension.
         let of_x = |c: &View, end| match is_wide {
             true => product((q, false), (x, false), c, [rows, columns, rows], end),

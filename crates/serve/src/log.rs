@@ -1,7 +1,4 @@
-//! The log:         let lines = lines.lock().unwrap();
-        let event = |line: &String| serde_json::from_str::<Value>(line).unwrap()["event"].clone();
-        let events: Vec<Value> = lines.iter().map(event).collect();
-s of JSON.
+//! The log: lines of JSON.
 
 use std::{sync::Arc, time::SystemTime};
 

@@ -169,8 +169,8 @@ pub(crate) struct PhotoReadingArgs {
     /// Threads that read and augment photos [default: as many as --threads]
     #[arg(long, value_name = "N", value_parser = values::threads)]
     pub(crate) workers: Option<usize>,
-    /// Where shrunk photos are kept, so that later epochs need not decode them: `ram`, `disk` (a
-    /// folder in the user's cache folder), `none` or a folder of your own [default: ram if a quarter of the
+    /// Where shrunk photos are kept, so that later epochs need not decode them: `ram`, `disk` (in
+    /// `photos` of the folder for data), `none` or a folder of your own [default: ram if a quarter of the
     /// memory holds them, else disk]
     #[arg(long, value_name = "ram|disk|none|DIR", value_parser = CachePlace::parser())]
     pub(crate) cache: Option<CachePlace>,

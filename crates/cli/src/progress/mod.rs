@@ -48,14 +48,17 @@ impl Progress {
         let plain = if terminal && !is_dumb { Ui::Bar } else { Ui::Log };
         let ui = match ui {
             _ if global.quiet => return Progress::Silent,
-            Some(Ui::Full) => match open_dashboard(json, position, [terminal, is_dumb], interrupt) {
-                Ok(dashboard) => return Progress::Full(dashboard),
-                Err(why) => {
-                    let instead = if plain == Ui::Bar { "a progress bar" } else { "log lines" };
-                    global.note(format!("--ui full is not available ({why}): showing {instead}"));
-                    plain
+            Some(Ui::Full) => {
+                match open_dashboard(json, position, [terminal, is_dumb], interrupt) {
+                    Ok(dashboard) => return Progress::Full(dashboard),
+                    Err(why) => {
+                        let instead = if plain == Ui::Bar { "a progress bar" } else { "log lines" };
+                        global
+                            .note(format!("--ui full is not available ({why}): showing {instead}"));
+                        plain
+                    }
                 }
-            },
+            }
             ui => ui.unwrap_or(plain),
         };
         if ui == Ui::Log {

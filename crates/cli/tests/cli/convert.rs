@@ -116,11 +116,9 @@ fn impossible_conversions_are_errors() {
     s.run(&["convert", "nowhere.pt", "out.pt"]).fails(1, &["nowhere.pt cannot be read"]);
     s.run(&["convert", &pt, "no/folder/out.pt"])
         .fails_behind_notes(1, &["cannot write no/folder/out.pt"]);
-    for (file, text) in [
-        ("run/config.toml", ""),
-        ("run/last.safetensors", ""),
-        ("web/config.json", "{}"),
-    ] {
+    for (file, text) in
+        [("run/config.toml", ""), ("run/last.safetensors", ""), ("web/config.json", "{}")]
+    {
         fs::create_dir_all(s.path(file).parent().unwrap()).unwrap();
         fs::write(s.path(file), text).unwrap();
     }

@@ -322,7 +322,7 @@ fn bf16_rounds_to_the_same_bits() {
             height: 16,
             width: 16,
             buffers: 1,
-        muon: false,
+            muon: false,
             norm_momentum: 0.1,
             average: false,
         };

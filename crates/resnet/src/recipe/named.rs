@@ -301,9 +301,9 @@ mod tests {
 
     #[test]
     fn muon_trains_networks_for_small_images() {
-        let rates = [4.0, 12.0, 25.0].map(|epochs| of("fast", epochs, 50_000)).map(|recipe| {
-            recipe.muon.unwrap().lr / recipe.batch_size as f64
-        });
+        let rates = [4.0, 12.0, 25.0]
+            .map(|epochs| of("fast", epochs, 50_000))
+            .map(|recipe| recipe.muon.unwrap().lr / recipe.batch_size as f64);
         assert!(rates.is_sorted_by(|a, b| a > b), "{rates:?}");
         let mut recipe = of("fast", 15.0, CIFAR_IMAGES);
         assert_eq!((recipe.batch_size, recipe.lr, recipe.muon.unwrap().lr), (1024, 0.8, 0.16));
