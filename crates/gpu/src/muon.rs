@@ -15,7 +15,8 @@ use crate::{
 };
 
 const MATMUL: &str = include_str!("shaders/matmul.wgsl");
-const MUON: &str = include_str!("shaders/muon.wgsl");
+const MOMENTUM: &str = include_str!("shaders/muon_momentum.wgsl");
+const FACTORS: &str = include_str!("shaders/muon_factors.wgsl");
 
 /// Rows and columns of a workgroup's part of a product.
 const SIDE: usize = 64;
@@ -36,7 +37,8 @@ struct Weight {
     /// Of the update, and of the weight.
     squares: [Dispatch; 2],
     factors: Dispatch,
-    scale: Dispatch,
+    /// Both.
+    scale: [Dispatch; 2],
     /// `gram = X X^T`, of the shorter side.
     gram: Dispatch,
     /// `p = a + b gram + c gram^2`.
@@ -139,25 +141,34 @@ impl Weight {
         let Scratch { x, y, sums, gram, p, q, next } = scratch;
         let parameters = View::whole(&arenas.parameters);
         let gradients = View::whole(arenas.gradients.as_ref().expect("training has gradients"));
-        let momentum = View::whole(momentum);
         let parts = len.div_ceil(SQUARES);
-        let values = |pass: &str, bound: &[(&str, &View)], len: usize| {
-            let kernel = Kernel::new("muon", MUON).insert("PASS", pass);
-            let kernel =
-                bound.iter().fold(kernel, |k, (name, view)| k.bind(name, Element::F32, view));
-            let kernel = kernel.word(0, range.start).word(1, len).word(2, parts);
-            kernel.build(gpu, Work::groups(len.div_ceil(THREADS as usize), 1))
-        };
-        let squares = |of: &View, start: usize, to: usize| {
+        let momentum = Kernel::new("muon momentum", MOMENTUM)
+            .bind("gradients", Element::F32, &gradients)
+            .bind("buffer", Element::F32, &View::whole(momentum))
+            .bind("update", Element::F32, x)
+            .word(0, range.start)
+            .word(1, len)
+            .build(gpu, Work::fixed(len))?;
+        let factors = Kernel::new("muon factors", FACTORS)
+            .bind("sums", Element::F32, sums)
+            .word(2, parts)
+            .build(gpu, Work::groups(1, 1))?;
+        // Of `len` values from `start` on.
+        let pass = |name: &str, to: (&View, usize), other: (&View, usize), len: usize| {
+            let each = if name.starts_with("squares") { SQUARES } else { THREADS as usize };
             Kernel::new("arena", ARENA)
-                .insert("PASS", "squares(tile, lid);")
-                .bind("to", Element::F32, of)
-                .bind("other", Element::F32, sums)
-                .word(0, start)
+                .insert("PASS", name)
+                .bind("to", Element::F32, to.0)
+                .bind("other", Element::F32, other.0)
+                .word(0, to.1)
                 .word(1, len)
-                .word(2, to)
-                .build(gpu, Work::groups(parts, 1))
+                .word(2, other.1)
+                .build(gpu, Work::groups(len.div_ceil(each), 1))
         };
+        let squares = |of, to| pass("squares(tile, lid);", of, (sums, to), len);
+        let scale = |of, by| pass("scale_by(i);", of, (sums, by), len);
+        let copy = |from: &View, to: &View, len| pass("copy(i);", (to, 0), (from, 0), len);
+        let weight = (&parameters, range.start);
         // Sides of a product, and whether its factors lie transposed.
         let product =
             |a: (&View, bool), b: (&View, bool), c: &View, sides: [usize; 3], end: End| {
@@ -183,29 +194,16 @@ impl Weight {
             true => product((q, false), (x, false), c, [rows, columns, rows], end),
             false => product((x, false), (q, false), c, [rows, columns, columns], end),
         };
-        let copy = |from: &View, to: &View, len: usize| {
-            values("copy(i);", &[("update", to), ("other", from)], len)
-        };
         let [a, b, c] = COEFFICIENTS;
         let mut polynomial = of_squares(gram, gram, p, End::Polynomial)?;
         [c, b, a].into_iter().enumerate().for_each(|(i, x)| polynomial.set_float(i, x));
-        let mut factors = values("factors(lid);", &[("sums", sums)], len)?;
-        factors.set_groups(1);
         let longer = rows.max(columns);
         let square = side * side;
         Ok(Weight {
-            momentum: values(
-                "momentum(i);",
-                &[("gradients", &gradients), ("buffer", &momentum), ("update", x)],
-                len,
-            )?,
-            squares: [squares(x, 0, 0)?, squares(&parameters, range.start, parts)?],
+            momentum,
+            squares: [squares((x, 0), 0)?, squares(weight, parts)?],
             factors,
-            scale: values(
-                "scale(i);",
-                &[("update", x), ("parameters", &parameters), ("sums", sums)],
-                len,
-            )?,
+            scale: [scale((x, 0), 2 * parts)?, scale(weight, 2 * parts + 1)?],
             gram: product((x, !is_wide), (x, is_wide), gram, [side, side, longer], End::Store)?,
             polynomial,
             first: copy(p, q, square)?,
@@ -235,7 +233,8 @@ impl Weight {
         last.set_float(0, -u.lr * (rows / self.columns as f32).max(1.0).sqrt());
         let mut all = vec![momentum];
         all.extend(self.squares.iter().cloned());
-        all.extend([factors, self.scale.clone()]);
+        all.push(factors);
+        all.extend(self.scale.iter().cloned());
         for step in 0..u.steps {
             let at = step % GRAM_STEPS;
             if step > 0 && at == 0 {

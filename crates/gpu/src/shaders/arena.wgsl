@@ -22,6 +22,19 @@ fn scale(i: u32) {
     }
 }
 
+// By one of the other buffer's values.
+fn scale_by(i: u32) {
+    if i < words.b {
+        to[words.a + i] *= other[words.c];
+    }
+}
+
+fn copy(i: u32) {
+    if i < words.b {
+        to[words.a + i] = other[i];
+    }
+}
+
 // The sum of squares of each 4096 values.
 fn squares(tile: u32, lid: u32) {
     var sum = 0.0;
