@@ -1,8 +1,8 @@
 """Draws test accuracy against minutes of training from the metrics.jsonl of runs.
 
-    python3 benchmarks/curves.py docs/runs/*.jsonl > docs/recipes.svg
+    python3 benchmarks/curves.py docs/runs/*.jsonl > curves.svg
 
-A file is called after its run: `sprint-seed0.jsonl`. Runs of the same name and different seeds have one colour, and one
+A file is called after its run: `fast-seed0.jsonl`. Runs of the same name and different seeds have one colour, and one
 label. Lines of another program need `test_accuracy` in percent, and `seconds` of an epoch or `train_seconds` since the start.
 """
 

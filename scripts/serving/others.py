@@ -1,4 +1,4 @@
-"""Clients of others: Triton's, a tester of OpenAPI, and a browser."""
+"""Third-party clients: Triton's, schemathesis, and a browser."""
 import os
 import pathlib
 import subprocess
@@ -14,7 +14,7 @@ expected-statuses = ["2xx", 400, 413, 415, 422]
 
 
 def call(command, folder, what, **environment):
-    """Runs a program of others; returns what it prints."""
+    """Runs a third-party program; returns what it prints."""
     try:
         done = subprocess.run(
             list(map(str, command)), cwd=folder, env={**os.environ, **environment}, capture_output=True, text=True)

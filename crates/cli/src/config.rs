@@ -181,7 +181,18 @@ impl Settings {
             Some(base) => base.clone(),
             None => named(name).context("every listed recipe exists")?,
         };
+        if self.args.start.resume.is_some() {
+            // What another program has begun goes on with its own optimiser.
+            recipe.muon = None;
+        }
         self.suit_data(&mut recipe);
+        // Run folders of earlier versions may have one, and are read.
+        if self.args.data.is_folder() && recipe.augment != Augment::NONE {
+            bail!(
+                "[recipe.augment] of the configuration (--config) does nothing to photos, which have \
+                 [recipe.transform]: it must be pad = 0 and flip = false, and no more"
+            );
+        }
         if let Some(epochs) = *epochs {
             recipe.length = Length::Epochs(epochs as u64);
         }

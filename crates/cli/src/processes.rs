@@ -99,14 +99,13 @@ pub(crate) fn end(group: Group, result: anyhow::Result<u8>) -> anyhow::Result<Ex
 /// itself then.
 fn waits_and_speaks(rank: usize, error: &anyhow::Error) -> (bool, bool) {
     let of_training = error.downcast_ref::<TrainError>();
-    let all_know = error.is::<Told>()
-        || error.is::<Interrupted>()
+    let all_know = error.is::<Interrupted>()
         || matches!(
             of_training,
             Some(TrainError::Processes(_) | TrainError::Shards(_) | TrainError::Diverged { .. })
         );
-    // Process 0 may miss its photos too, and is saving the run.
-    let all_may_know = matches!(of_training, Some(TrainError::Images(_)));
+    // Process 0 may miss its photos too, and is saving the run; or it waits to be told by others, perhaps for longer.
+    let all_may_know = error.is::<Told>() || matches!(of_training, Some(TrainError::Images(_)));
     (rank > 0 && (all_know || all_may_know), rank == 0 || !all_know)
 }
 

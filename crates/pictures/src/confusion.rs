@@ -274,13 +274,12 @@ fn scales(canvas: &mut Canvas<'_>, x: f32, baseline: f32, table: &Table<'_>, dee
 
 /// A share as a percentage: a small one has decimals.
 fn percent(share: f32) -> String {
-    let percent = 100.0 * share;
-    let decimals = match percent {
-        10.0.. => 0,
-        1.0.. => 1,
-        _ => 2,
-    };
-    format!("{percent:.decimals$}%")
+    match 100.0 * share {
+        percent @ 10.0.. => format!("{percent:.0}%"),
+        percent @ 1.0.. => format!("{percent:.1}%"),
+        percent @ 0.005.. => format!("{percent:.2}%"),
+        _ => "<0.01%".to_owned(),
+    }
 }
 
 /// Colour steps per hue in a matrix without numbers.

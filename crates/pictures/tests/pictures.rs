@@ -200,8 +200,13 @@ fn a_small_confusion_matrix_has_percentages_and_counts() {
 #[test]
 fn the_legend_of_a_confusion_matrix_has_small_shares() {
     let classes = ["cat", "dog"].map(String::from);
-    for (mistakes, end) in [(1, "0.01%"), (250, "2.5%"), (2500, "25%")] {
-        let counts = [vec![10_000 - mistakes, mistakes], vec![0, 10_000]];
+    for (mistakes, of, end) in [
+        (1, 100_000, "&lt;0.01%"),
+        (1, 10_000, "0.01%"),
+        (250, 10_000, "2.5%"),
+        (2500, 10_000, "25%"),
+    ] {
+        let counts = [vec![of - mistakes, mistakes], vec![0, of]];
         let svg = confusion(&counts, &classes, "", &Theme::LIGHT);
         assert!(svg.contains(&format!(">{end}<")) && svg.contains(">100%<"), "{end}");
     }

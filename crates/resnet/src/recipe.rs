@@ -280,6 +280,20 @@ impl Recipe {
         freeze::check(&self.freeze, &nodes.map(|node| node.name.as_str()).collect::<Vec<_>>())
     }
 
+    /// Replaces the batch size, with rates for it: that of SGD in proportion, those of AdamW and Muon, whose steps do
+    /// not grow with the gradients, by the root.
+    pub fn set_batch_size(&mut self, batch_size: usize) {
+        let part = batch_size as f64 / self.batch_size as f64;
+        self.batch_size = batch_size;
+        self.lr *= match self.optimizer {
+            OptimizerConfig::Sgd(_) => part,
+            OptimizerConfig::AdamW(_) => part.sqrt(),
+        };
+        if let Some(muon) = &mut self.muon {
+            muon.lr *= part.sqrt();
+        }
+    }
+
     /// Replaces the learning rate. Muon's stays in proportion.
     pub fn set_lr(&mut self, lr: f64) {
         if let Some(muon) = self.muon.as_mut().filter(|_| self.lr > 0.0) {

@@ -14,10 +14,11 @@ pub(crate) struct OptimizerArgs {
     /// Learning rate; the peak, if the schedule has one. Muon's stays in proportion [default: the recipe's]
     #[arg(long, value_name = "X", value_parser = values::rate)]
     pub(crate) lr: Option<f64>,
-    /// SGD momentum, from 0 to below 1 [default: the recipe's]
+    /// SGD momentum, from 0 to below 1; Muon has its own [default: the recipe's]
     #[arg(long, value_name = "X", value_parser = values::fraction)]
     pub(crate) momentum: Option<f32>,
-    /// Weight decay, at least 0: SGD's is an L2 penalty, AdamW's is decoupled [default: the recipe's]
+    /// Weight decay, at least 0: SGD's is an L2 penalty, AdamW's is decoupled, and Muon
+    /// scales its weights instead [default: the recipe's]
     #[arg(long, value_name = "X", value_parser = values::decay)]
     pub(crate) weight_decay: Option<f32>,
     /// Largest norm of all gradients of a step together: larger ones are scaled to it (PyTorch's

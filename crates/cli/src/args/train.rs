@@ -54,7 +54,7 @@ pub(crate) struct TrainArgs {
     #[arg(long, help_heading = "Output")]
     pub(crate) save_torch: bool,
     /// Show a progress bar per epoch, a full-screen dashboard, or log lines [default: bar in a
-    /// terminal, otherwise log]
+    /// terminal that can move its cursor, otherwise log]
     #[arg(long, value_enum, help_heading = "Output")]
     pub(crate) ui: Option<Ui>,
     /// Also write TensorBoard event files, in the folder `tensorboard` of the run

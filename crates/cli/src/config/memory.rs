@@ -26,16 +26,17 @@ pub(crate) fn fit_memory(
     let epochs = config.total_steps as f64 / config.steps_per_epoch() as f64;
     let recipe = &mut config.recipe;
     let mut note = format!("there is memory for batches of {largest} images, not of {asked}");
-    if args.recipe.optimizer.lr.is_none() {
-        let part = largest as f64 / asked as f64;
-        let (factor, how) = match recipe.optimizer {
-            OptimizerConfig::Sgd(_) => (part, "in proportion"),
-            OptimizerConfig::AdamW(_) => (part.sqrt(), "in proportion to the root"),
+    if args.recipe.optimizer.lr.is_some() {
+        recipe.batch_size = largest;
+    } else {
+        recipe.batch_size = asked;
+        recipe.set_batch_size(largest);
+        let how = match recipe.optimizer {
+            OptimizerConfig::Sgd(_) => "in proportion",
+            OptimizerConfig::AdamW(_) => "in proportion to the root",
         };
-        recipe.set_lr(recipe.lr * factor);
         note += &format!("; the learning rate is {}, {how}", print::rate(recipe.lr as f32));
     }
-    recipe.batch_size = largest;
     config.total_steps = (epochs * config.steps_per_epoch() as f64).round() as u64;
     global.note(note);
     Ok(())

@@ -21,7 +21,7 @@ pub enum CheckpointError {
         path: PathBuf,
     },
     /// The file has no state of the run's optimiser.
-    #[error("{file} has the weights but not the state of their optimizer, which the run needs to go on: resume from last.safetensors, or start a new run from its weights with --init {file}", file = path.shown())]
+    #[error("{file} has the weights but not the state of their optimizer, which the run needs to go on: start a new run from its weights with --init {file}", file = path.shown())]
     NoOptimizer {
         /// The file.
         path: PathBuf,

@@ -37,8 +37,7 @@ impl Recipe {
             while recipe.batch_size > SMALLEST_BATCH
                 && images / (recipe.batch_size as f64) < FEWEST_STEPS
             {
-                recipe.batch_size /= 2;
-                recipe.set_lr(recipe.lr / 2.0);
+                recipe.set_batch_size(recipe.batch_size / 2);
             }
         }
         Some(recipe)

@@ -141,7 +141,13 @@ fn hparams<'a>(config: &'a TrainConfig, names: &'a Names) -> [(&'static str, HPa
         ("epochs", HParam::Number(config.epochs() as f64)),
         ("batch_size", HParam::Number(recipe.batch_size as f64)),
         ("lr", HParam::Number(recipe.lr)),
-        ("optimizer", HParam::Name(recipe.optimizer.name())),
+        (
+            "optimizer",
+            HParam::Name(match recipe.muon {
+                Some(_) => "Muon and SGD",
+                None => recipe.optimizer.name(),
+            }),
+        ),
         ("momentum", decimal(recipe.optimizer.momentum())),
         ("weight_decay", decimal(recipe.optimizer.weight_decay())),
         ("label_smoothing", decimal(recipe.label_smoothing)),

@@ -64,9 +64,11 @@ impl FeatureFile<'_> {
             let lines: String = lines.collect();
             let written =
                 atomic_write(Destination::Follow(&names), |file| file.write_all(lines.as_bytes()));
-            if written.is_err() && path.is_file() {
+            if written.is_err() {
                 // Features without names, or with those of other photos, are of no use.
-                let _ = fs::remove_file(path);
+                for path in [path, &names].into_iter().filter(|path| path.is_file()) {
+                    let _ = fs::remove_file(path);
+                }
             }
             written.with_context(|| cannot_write(&names))?;
         } else {

@@ -4,8 +4,6 @@ mod features;
 mod heat_maps;
 mod output;
 
-use std::mem;
-
 use anyhow::bail;
 use resnet::predictor::Computes;
 
@@ -43,10 +41,11 @@ pub(crate) fn run(args: &PredictArgs, global: &Global) -> anyhow::Result<()> {
     let mut printed: anyhow::Result<()> = printer.begin().map_err(Into::into);
     let mut errors = inputs.errors;
     errors.iter().for_each(|error| printer.skip(error));
-    classifier.run(&inputs.photos, &mut |path, photo| {
-        // Files are needed whether or not anyone reads stdout.
-        if heat_maps.is_none() && features.is_none() {
-            mem::replace(&mut printed, Ok(()))?;
+    // Files are needed whether or not anyone reads stdout.
+    let prints_only = heat_maps.is_none() && features.is_none();
+    let ran = classifier.run(&inputs.photos, &mut |path, photo| {
+        if prints_only && printed.is_err() {
+            bail!("nobody reads the results");
         }
         match photo {
             Ok(photo) => {
@@ -68,8 +67,11 @@ pub(crate) fn run(args: &PredictArgs, global: &Global) -> anyhow::Result<()> {
             }
         }
         Ok(())
-    })?;
+    });
     printer.end();
+    if !prints_only || printed.is_ok() {
+        ran?;
+    }
     if let Some(features) = features {
         features.write(global)?;
     }

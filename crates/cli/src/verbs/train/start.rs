@@ -5,11 +5,10 @@ use std::{
     time::SystemTime,
 };
 
-use anyhow::bail;
 use resnet::{
     Arch, Cpu, Device,
     config::TrainConfig,
-    data::{self as sets, Augment, Flip, Normalisation, Parts},
+    data::{self as sets, Flip, Normalisation, Parts},
     model_file::{Partial, PublishedWeights, Weights},
     run::{Place, RunFolder},
     train,
@@ -53,28 +52,23 @@ pub(in crate::verbs) fn configure(
         start.checkpoint = Some(file);
     }
     let mut config = config::build(&settings, &start, &data, None, cpu, global)?;
-    // Run folders of earlier versions may have one, and are read.
-    if args.data.is_folder() && config.recipe.augment != Augment::NONE {
-        bail!(
-            "[recipe.augment] of the configuration (--config) does nothing to photos, which have \
-             [recipe.transform]: it must be pad = 0 and flip = false, and no more"
-        );
-    }
-    fit_photos(&mut config, args, cpu, global)?;
+    fit_batch(&mut config, args, cpu, global)?;
     Ok(NewRun { settings, start, data, config })
 }
 
-/// Fits batches of photos into the memory beside their cache.
-fn fit_photos(
+/// Fits batches into the memory, those of photos beside their cache.
+fn fit_batch(
     config: &mut TrainConfig,
     args: &TrainArgs,
     cpu: &Cpu,
     global: &Global,
 ) -> anyhow::Result<()> {
-    if !args.data.is_folder() {
-        return Ok(());
-    }
-    let kept = photo_folder::cache_memory(&args.images.reading, config);
+    let kept = match args.data.is_folder() {
+        true => photo_folder::cache_memory(&args.images.reading, config),
+        // A batch that was asked for is an error where there is no room.
+        false if args.recipe.batch_size.is_some() => return Ok(()),
+        false => 0,
+    };
     config::fit_memory(config, args, kept, cpu, global)
 }
 
@@ -115,7 +109,7 @@ pub(in crate::verbs) fn start(
         planned.recipe.length = config.recipe.length;
         planned.total_steps = config.total_steps;
         overrides::freeze_within(&args.recipe, &mut planned);
-        fit_photos(&mut planned, args, cpu, global)?;
+        fit_batch(&mut planned, args, cpu, global)?;
         if planned.recipe != config.recipe {
             config = planned;
             fit(&mut config)?;

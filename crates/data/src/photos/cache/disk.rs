@@ -111,10 +111,15 @@ impl Disk {
             let segment = &mut index.files[place.0];
             (place, segment.path.clone(), segment.must_refresh())
         };
-        let Ok(mut file) = open(&path) else {
-            // Another run removed it.
-            lock(&self.index).remove(number);
-            return None;
+        let mut file = match open(&path) {
+            Ok(file) => file,
+            Err(error) => {
+                if error.kind() == io::ErrorKind::NotFound {
+                    // Another run removed it.
+                    lock(&self.index).remove(number);
+                }
+                return None;
+            }
         };
         if must_refresh {
             // Where that fails, another run may remove it, and its photos are decoded again.
