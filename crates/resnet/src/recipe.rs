@@ -280,8 +280,8 @@ impl Recipe {
         freeze::check(&self.freeze, &nodes.map(|node| node.name.as_str()).collect::<Vec<_>>())
     }
 
-    /// Replaces the batch size, with rates for it: that of SGD in proportion, those of AdamW and Muon, whose steps do
-    /// not grow with the gradients, by the root.
+    /// Replaces the batch size, with a rate for it: SGD's in proportion, AdamW's by the root. Muon's stays: its steps
+    /// have one length, and what counts is how many there are.
     pub fn set_batch_size(&mut self, batch_size: usize) {
         let part = batch_size as f64 / self.batch_size as f64;
         self.batch_size = batch_size;
@@ -289,9 +289,6 @@ impl Recipe {
             OptimizerConfig::Sgd(_) => part,
             OptimizerConfig::AdamW(_) => part.sqrt(),
         };
-        if let Some(muon) = &mut self.muon {
-            muon.lr *= part.sqrt();
-        }
     }
 
     /// Replaces the learning rate. Muon's stays in proportion.
