@@ -1,4 +1,9 @@
-use resnet::{data::LoadOptions, optim::SgdConfig};
+use resnet::{
+    Dtype,
+    data::{self, Flip, LoadOptions, Normalisation},
+    optim::SgdConfig,
+    recipe::{Length, Recipe},
+};
 
 use super::*;
 use crate::args::{Cli, Verb};
