@@ -2,6 +2,7 @@ use resnet_network::{Arch, network::Init};
 use resnet_program::Targets;
 
 use super::*;
+use crate::Rule;
 
 const SETTINGS: Settings = Settings {
     dtype: Dtype::Fp32,
