@@ -7,6 +7,8 @@ use std::io::Read;
 use flate2::read::ZlibDecoder;
 use image::{ImageDecoder, ImageFormat, metadata::Orientation};
 
+use super::tiff::number;
+
 const TAG: u64 = 0x112;
 /// Bytes that a compressed text of a PNG may have, as in Pillow.
 const MAX_TEXT: u64 = 1 << 20;
@@ -75,17 +77,13 @@ fn exif(mut data: &[u8]) -> Entry {
     for _ in 0..2 {
         data = data.strip_prefix(EXIF).unwrap_or(data);
     }
-    let swapped = match data.get(..4) {
+    let is_big_endian = match data.get(..4) {
         Some(b"II*\0" | b"II\0*") => false,
         Some(b"MM\0*" | b"MM*\0") => true,
         _ if data.is_empty() => return Entry::Absent,
         _ => return Entry::Other,
     };
-    let number = |at: usize, size: usize| {
-        let bytes = data.get(at..at.checked_add(size)?)?;
-        let add = |sum: u64, byte: &u8| sum << 8 | u64::from(*byte);
-        Some(if swapped { bytes.iter().fold(0, add) } else { bytes.iter().rev().fold(0, add) })
-    };
+    let number = |at: usize, size: usize| number(data, at, size, is_big_endian);
     let entries = || {
         let start = usize::try_from(number(4, 4)?).ok()?;
         Some((start, number(start, 2)? as usize))

@@ -73,13 +73,18 @@ impl<'a> Directory<'a> {
     }
 
     fn number(&self, at: usize, size: usize) -> Option<u64> {
-        let bytes = self.bytes.get(at..at.checked_add(size)?)?;
-        let add = |sum: u64, byte: &u8| sum << 8 | u64::from(*byte);
-        Some(match self.is_big_endian {
-            true => bytes.iter().fold(0, add),
-            false => bytes.iter().rev().fold(0, add),
-        })
+        number(self.bytes, at, size, self.is_big_endian)
     }
+}
+
+/// A whole number of `size` bytes in a TIFF or in EXIF.
+pub(super) fn number(bytes: &[u8], at: usize, size: usize, is_big_endian: bool) -> Option<u64> {
+    let bytes = bytes.get(at..at.checked_add(size)?)?;
+    let add = |sum: u64, byte: &u8| sum << 8 | u64::from(*byte);
+    Some(match is_big_endian {
+        true => bytes.iter().fold(0, add),
+        false => bytes.iter().rev().fold(0, add),
+    })
 }
 
 #[cfg(test)]
