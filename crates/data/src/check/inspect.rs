@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     DataError, PhotoSetError,
-    photo::{Axis, Interpolation, MemoryBudget, Photo, PhotoError, resize, with_photo},
+    photo::{Axis, Interpolation, MemoryBudget, Photo, PhotoError, luma, resize, with_photo},
 };
 
 /// What is kept of a photo.
@@ -100,16 +100,14 @@ fn inspect(path: &Path, budget: &MemoryBudget) -> Result<Facts, PhotoError> {
     })
 }
 
-/// The photo in few grey pixels: the means of areas, in ITU-R 601 luma.
+/// The photo in few grey pixels: the means of areas.
 fn grey<const N: usize>(photo: &Photo, columns: usize, rows: usize) -> Result<[u8; N], PhotoError> {
     let axis =
         |len, resized: usize| Axis::new(Interpolation::Box, len, resized as u64, 0..resized as u64);
     let (rows, columns) = (axis(photo.height, rows), axis(photo.width, columns));
     let small = resize(&photo.pixels, photo.width, photo.channels, &rows, &columns)?;
     Ok(std::array::from_fn(|i| match small[i * photo.channels..][..photo.channels] {
-        [r, g, b] => {
-            ((299 * u32::from(r) + 587 * u32::from(g) + 114 * u32::from(b) + 500) / 1000) as u8
-        }
+        [r, g, b] => luma([r, g, b]),
         _ => small[i],
     }))
 }
