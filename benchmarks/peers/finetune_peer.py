@@ -6,49 +6,18 @@ RUN is a run folder of `resnet train PHOTOS --init START`, whose recipe is `fine
 recipe, its photos.tsv the split. START.pt is the state dict of START. Prints a line of JSON for each epoch.
 """
 
-import argparse
-import json
-import time
-import tomllib
 from pathlib import Path
 
 import nets
 import torch
-from photos_peer import rate
+from photo_run import open_run, parser, train_epochs
 from torch import nn
-from torch.nn import functional as F
-from torch.utils.data import DataLoader, Dataset
-from torchvision import transforms
-from torchvision.datasets.folder import default_loader
 
 # What the recipe may have besides the settings that this program follows.
 SETTINGS = {
     "name", "batch_size", "dtype", "lr", "label_smoothing", "init", "layer_decay", "length", "adamw", "schedule",
     "augment", "transform", "freeze",
 }  # fmt: skip
-
-
-class Photos(Dataset):
-    """The photos of a part of the run, with torchvision's transforms."""
-
-    def __init__(self, run, config, part):
-        rows = [line.split("\t")[:3] for line in (run / "photos.tsv").read_text().splitlines()]
-        data, self.root = config["data"], Path(config["data"]["name"])
-        self.photos = [(path, int(label)) for kind, label, path in rows if kind == part]
-        size, crop = data["image_size"], config["recipe"]["transform"]["crop"]["random_resized"]
-        if part == "train":
-            steps = [transforms.RandomResizedCrop(size, **crop), transforms.RandomHorizontalFlip()]
-        else:
-            steps = [transforms.Resize(data["photos"]["resize"]), transforms.CenterCrop(size)]
-        normalise = transforms.Normalize(**data["normalisation"])
-        self.transform = transforms.Compose([*steps, transforms.ToTensor(), normalise])
-
-    def __len__(self):
-        return len(self.photos)
-
-    def __getitem__(self, index):
-        path, label = self.photos[index]
-        return self.transform(default_loader(self.root / path)), label
 
 
 def load(net, file, classes):
@@ -88,50 +57,24 @@ def freeze(net, is_frozen):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("run", type=Path)
-    parser.add_argument("start", type=Path)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--workers", type=int, default=2)
-    args = parser.parse_args()
-    config = tomllib.loads((args.run / "config.toml").read_text())
+    arguments = parser(__doc__)
+    arguments.add_argument("start", type=Path)
+    args = arguments.parse_args()
+    config, train, validation = open_run(args, SETTINGS, transform={"crop"})
     recipe = config["recipe"]
-    if unknown := set(recipe) - SETTINGS | set(recipe["transform"]) - {"crop"}:
-        raise SystemExit(f"this program does not follow the recipe's {', '.join(unknown)}")
-    torch.set_num_threads(args.threads)
-    torch.manual_seed(config["seed"])
-    loading = {"batch_size": recipe["batch_size"], "num_workers": args.workers,
-               "persistent_workers": args.workers > 0}  # fmt: skip
-    train = DataLoader(Photos(args.run, config, "train"), shuffle=True, **loading)
-    validation = DataLoader(Photos(args.run, config, "validation"), **loading)
     net, _, _ = nets.build(config["arch"])
     load(net, args.start, len(config["data"]["classes"]))
     net = net.to(memory_format=torch.channels_last)
     blocks = len(net.body) // (4 if config["arch"] == "resnet18-cifar" else 3)
-    adamw = optimiser(net, blocks, recipe)
-    step, steps = 0, config["total_steps"]
     [frozen] = recipe["freeze"]
-    while step < steps:
-        net.train()
-        start, count = time.perf_counter(), 0
-        for images, labels in train:
-            freeze(net, step / steps < frozen["until"])
-            for group in adamw.param_groups:
-                group["lr"] = group["factor"] * rate(recipe, step / steps)
-            adamw.zero_grad()
-            logits = net(images.to(memory_format=torch.channels_last))
-            loss = F.cross_entropy(logits, labels, label_smoothing=recipe["label_smoothing"])
-            loss.backward()
-            adamw.step()
-            loss.item()
-            step, count = step + 1, count + len(labels)
-        seconds = time.perf_counter() - start
-        net.eval()
-        with torch.inference_mode():
-            right = sum((net(x).argmax(1) == y).sum().item() for x, y in validation)
-        accuracy = 100 * right / len(validation.dataset)
-        record = {"seconds": seconds, "images_per_second": count / seconds, "validation_accuracy": accuracy}
-        print(json.dumps(record), flush=True)
+
+    def forward(images):
+        return net(images.to(memory_format=torch.channels_last))
+
+    def before_step(progress):
+        freeze(net, progress < frozen["until"])
+
+    train_epochs(config, net, forward, optimiser(net, blocks, recipe), train, validation, before_step)
 
 
 if __name__ == "__main__":
