@@ -4,80 +4,23 @@
 //! from those of the f64 interpreter at the same weights by far more than rounding, and what follows is then held to the
 //! processor's tolerances for that.
 
-use std::path::{Path, PathBuf};
-
-use resnet_formats::{Data, NamedTensors, Tensor};
+use resnet_formats::NamedTensors;
 use resnet_gpu::{Gpu, GpuEngine, GpuEvalPlan, Rule, Settings, UpdateRange};
 use resnet_kernels::Dtype;
-use resnet_network::{Arch, Graph, Network, network::Init};
+use resnet_network::Network;
 use resnet_program::{
     Input, MicroBatch, Targets,
     interpret::Interpreter,
     lower::{Lowering, training},
 };
-use safetensors::SafeTensors;
 
+use self::case::{Case, distance, distances, folder};
 use crate::device;
 
-fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../resnet/tests/golden")
-}
-
-/// A network with its batch, and what PyTorch computes for it.
-struct Case {
-    name: &'static str,
-    tensors: NamedTensors,
-    graph: Graph,
-    labels: Vec<u32>,
-    /// Images, rows and columns.
-    size: [usize; 3],
-}
+#[path = "../../../resnet/tests/golden/case.rs"]
+mod case;
 
 impl Case {
-    fn new(name: &'static str, arch: &str, width: usize) -> Self {
-        let bytes = std::fs::read(folder().join(format!("{name}.safetensors"))).unwrap();
-        let file = SafeTensors::deserialize(&bytes).unwrap();
-        let tensor = |view: safetensors::tensor::TensorView<'_>| {
-            let words = |n| view.data().chunks_exact(n);
-            let data = match view.dtype() {
-                safetensors::Dtype::F32 => {
-                    Data::F32(words(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect())
-                }
-                safetensors::Dtype::I64 => {
-                    Data::I64(words(8).map(|b| i64::from_le_bytes(b.try_into().unwrap())).collect())
-                }
-                other => panic!("unexpected {other:?}"),
-            };
-            Tensor { shape: view.shape().to_vec(), data }
-        };
-        let tensors: NamedTensors =
-            file.tensors().into_iter().map(|(n, t)| (n, tensor(t))).collect();
-        let of = |name: &str| &tensors.iter().find(|(n, _)| n == name).expect("in the file").1;
-        let [batch, channels, height, columns] = of("input").shape[..] else { panic!("NCHW") };
-        let classes = of("logits.eval").shape[1];
-        let Data::I64(target) = &of("target").data else { panic!("integer labels") };
-        let labels = target.iter().map(|&t| u32::try_from(t).unwrap()).collect();
-        let graph = arch.parse::<Arch>().unwrap().graph_with(channels, classes, width);
-        Case { name, graph, labels, size: [batch, height, columns], tensors }
-    }
-
-    fn values(&self, name: &str) -> &[f32] {
-        let found = self.tensors.iter().find(|(n, _)| n == name);
-        found.unwrap_or_else(|| panic!("no {name}")).1.as_f32().unwrap()
-    }
-
-    /// The tensors under a prefix, without it.
-    fn under(&self, prefix: &str) -> NamedTensors {
-        let cut = |(n, t): &(String, Tensor)| Some((n.strip_prefix(prefix)?.to_owned(), t.clone()));
-        self.tensors.iter().filter_map(cut).collect()
-    }
-
-    fn network(&self) -> Network {
-        let mut net = Network::new(self.graph.clone(), Init::PyTorch, 0);
-        net.load_state_dict(&self.under("init.")).unwrap();
-        net
-    }
-
     fn engine(&self, gpu: &Gpu, net: &Network, dtype: Dtype) -> GpuEngine {
         let [batch, height, width] = self.size;
         let settings = Settings {
@@ -167,30 +110,6 @@ impl Case {
         let mean = errors.iter().sum::<f64>() / errors.len() as f64;
         self.within("bf16 gradients", mean, 1.1 * theirs);
     }
-}
-
-fn distance(got: &[f32], want: &[f32]) -> f64 {
-    assert_eq!(got.len(), want.len());
-    let square =
-        |f: &dyn Fn(usize) -> f64| (0..want.len()).map(|i| f(i).powi(2)).sum::<f64>().sqrt();
-    let norm = square(&|i| f64::from(want[i]));
-    square(&|i| f64::from(got[i]) - f64::from(want[i])) / norm.max(1e-12)
-}
-
-/// The distances of the tensors that `want` names; integers must be equal.
-fn distances(got: &NamedTensors, want: &NamedTensors) -> Vec<f64> {
-    assert_eq!(got.len(), want.len());
-    let mut distances = Vec::new();
-    for (name, want) in want {
-        let got = &got.iter().find(|(n, _)| n == name).unwrap_or_else(|| panic!("no {name}")).1;
-        assert_eq!(got.shape, want.shape, "{name}");
-        match (&got.data, &want.data) {
-            (Data::F32(got), Data::F32(want)) => distances.push(distance(got, want)),
-            (got, want) => assert_eq!(got, want, "{name}"),
-        }
-    }
-    assert!(distances.iter().all(|distance| distance.is_finite()));
-    distances
 }
 
 fn worst(got: &NamedTensors, want: &NamedTensors) -> f64 {

@@ -4,27 +4,25 @@
 //! convolution needs 32 channels, so the first layers use other algorithms. Each test lists the
 //! algorithms of the later layers, and fails if they differ.
 
-use std::{
-    collections::HashMap,
-    path::{Path, PathBuf},
-};
+use std::collections::HashMap;
 
 use resnet::{
-    Arch, Cpu, Dtype, Graph, Network,
+    Cpu, Dtype, Network,
     engine::{EvalPlan, Input, Targets, TrainPlan, interpret::Interpreter, program::Pass},
-    network::Init,
     optim::{Optimizer, SgdConfig},
 };
-use resnet_formats::{Data, NamedTensors, Tensor};
 use resnet_kernels::{Algorithms, Isa};
-use safetensors::SafeTensors;
 use serde::Deserialize;
 
+use self::case::{Case, distance, distances, folder};
 use crate::common::{
     algorithms_of,
     bf16::{Batches, Limits},
     step,
 };
+
+#[path = "../golden/case.rs"]
+mod case;
 
 /// Largest allowed relative error in the L2 norm of each tensor.
 struct Tolerance {
@@ -52,111 +50,13 @@ const SCALE: [f64; 2] = [0.7, 1.4];
 /// Batches over which the gradient of a tensor is compared.
 const BATCHES: u64 = 8;
 
-fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
-}
-
-struct Golden {
-    tensors: NamedTensors,
-}
-
-impl Golden {
-    fn read(case: &str) -> Self {
-        let bytes = std::fs::read(folder().join(case).with_extension("safetensors")).unwrap();
-        let file = SafeTensors::deserialize(&bytes).unwrap();
-        let tensor = |view: safetensors::tensor::TensorView<'_>| {
-            let words = |n| view.data().chunks_exact(n);
-            let data = match view.dtype() {
-                safetensors::Dtype::F32 => {
-                    Data::F32(words(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect())
-                }
-                safetensors::Dtype::I64 => {
-                    Data::I64(words(8).map(|b| i64::from_le_bytes(b.try_into().unwrap())).collect())
-                }
-                other => panic!("unexpected {other:?}"),
-            };
-            Tensor { shape: view.shape().to_vec(), data }
-        };
-        Golden { tensors: file.tensors().into_iter().map(|(n, t)| (n, tensor(t))).collect() }
-    }
-
-    fn tensor(&self, name: &str) -> &Tensor {
-        let found = self.tensors.iter().find(|(n, _)| n == name);
-        &found.unwrap_or_else(|| panic!("no {name}")).1
-    }
-
-    fn values(&self, name: &str) -> &[f32] {
-        self.tensor(name).as_f32().unwrap()
-    }
-
-    /// The tensors under a prefix, without it.
-    fn under(&self, prefix: &str) -> NamedTensors {
-        let cut = |(n, t): &(String, Tensor)| Some((n.strip_prefix(prefix)?.to_owned(), t.clone()));
-        self.tensors.iter().filter_map(cut).collect()
-    }
-}
-
-fn distance(got: &[f32], want: &[f32]) -> f64 {
-    assert_eq!(got.len(), want.len());
-    let square =
-        |f: &dyn Fn(usize) -> f64| (0..want.len()).map(|i| f(i).powi(2)).sum::<f64>().sqrt();
-    let norm = square(&|i| f64::from(want[i]));
-    square(&|i| f64::from(got[i]) - f64::from(want[i])) / norm.max(1e-12)
-}
-
-/// The distances of the tensors that `want` names; integers must be equal.
-fn distances(got: &NamedTensors, want: &NamedTensors) -> Vec<f64> {
-    assert_eq!(got.len(), want.len());
-    let mut distances = Vec::new();
-    for (name, want) in want {
-        let got = &got.iter().find(|(n, _)| n == name).unwrap_or_else(|| panic!("no {name}")).1;
-        assert_eq!(got.shape, want.shape, "{name}");
-        match (&got.data, &want.data) {
-            (Data::F32(got), Data::F32(want)) => {
-                let distance = distance(got, want);
-                assert!(distance.is_finite(), "{name}: {distance}");
-                distances.push(distance);
-            }
-            (got, want) => assert_eq!(got, want, "{name}"),
-        }
-    }
-    distances
-}
-
 fn worst(errors: &[f64]) -> f64 {
     errors.iter().copied().fold(0.0, f64::max)
 }
 
-/// A network with its batch, and what PyTorch computes for it.
-struct Case {
-    name: &'static str,
-    golden: Golden,
-    graph: Graph,
-    labels: Vec<u32>,
-    /// Images, rows and columns.
-    size: [usize; 3],
-}
-
 impl Case {
-    fn new(name: &'static str, arch: &str, width: usize) -> Self {
-        let golden = Golden::read(name);
-        let shape = golden.tensor("input").shape.clone();
-        let [batch, channels, height, image_width] = shape[..] else { panic!("an NCHW input") };
-        let classes = golden.tensor("logits.eval").shape[1];
-        let graph = arch.parse::<Arch>().unwrap().graph_with(channels, classes, width);
-        let Data::I64(target) = &golden.tensor("target").data else { panic!("integer labels") };
-        let labels = target.iter().map(|&t| u32::try_from(t).unwrap()).collect();
-        Case { name, golden, graph, labels, size: [batch, height, image_width] }
-    }
-
     fn input(&self) -> Input<'_> {
-        Input::Nchw(self.golden.values("input"))
-    }
-
-    fn network(&self) -> Network {
-        let mut net = Network::new(self.graph.clone(), Init::PyTorch, 0);
-        net.load_state_dict(&self.golden.under("init.")).unwrap();
-        net
+        Input::Nchw(self.values("input"))
     }
 
     fn train_plan(&self, dtype: Dtype, cpu: &Cpu) -> TrainPlan {
@@ -169,14 +69,14 @@ impl Case {
         let [batch, height, width] = self.size;
         let mut plan = EvalPlan::new(&self.graph, Dtype::Fp32, batch, height, width, cpu).unwrap();
         plan.load(net);
-        distance(plan.forward(self.input(), batch), self.golden.values(logits))
+        distance(plan.forward(self.input(), batch), self.values(logits))
     }
 
     /// The program of each plan, computed in f64, against PyTorch in f64: only files' rounding to
     /// f32 is between them, so that a list in the wrong order, or a value that is overwritten too
     /// early, has nowhere to hide.
     fn check_program(&self, cpu: &Cpu) {
-        let (net, golden) = (self.network(), &self.golden);
+        let net = self.network();
         let [batch, height, width] = self.size;
         let f32s = |values: &[f64]| values.iter().map(|&x| x as f32).collect::<Vec<f32>>();
         let within = |what: &str, error: f64| {
@@ -185,14 +85,14 @@ impl Case {
         let train = self.train_plan(Dtype::Fp32, cpu);
         let mut program = Interpreter::new(train.program());
         let targets = Targets::labels(&self.labels, 0.0);
-        program.run(&net, golden.values("input"), [batch; 2], Some(targets));
-        within("logits", distance(&f32s(&program.logits), golden.values("logits.train")));
+        program.run(&net, self.values("input"), [batch; 2], Some(targets));
+        within("logits", distance(&f32s(&program.logits), self.values("logits.train")));
         let gradients = net.export(&f32s(&program.d_parameters));
-        within("gradients", worst(&distances(&gradients, &golden.under("grad."))));
+        within("gradients", worst(&distances(&gradients, &self.under("grad."))));
         let eval = EvalPlan::new(&self.graph, Dtype::Fp32, batch, height, width, cpu).unwrap();
         let mut program = Interpreter::new(eval.program());
-        program.run(&net, golden.values("input"), [batch; 2], None);
-        within("eval logits", distance(&f32s(&program.logits), golden.values("logits.eval")));
+        program.run(&net, self.values("input"), [batch; 2], None);
+        within("eval logits", distance(&f32s(&program.logits), self.values("logits.eval")));
     }
 
     fn check_fp32(&self, cpu: &Cpu, tolerance: &Tolerance) {
@@ -200,7 +100,7 @@ impl Case {
             let what = format!("{} {} {:?} {what}", self.name, cpu.isa(), cpu.algorithms());
             within(&what, error, tolerance);
         };
-        let (mut net, golden) = (self.network(), &self.golden);
+        let mut net = self.network();
         let error = self.inference(&net, "logits.eval", cpu);
         within("eval logits before", error, tolerance.logits);
 
@@ -219,18 +119,18 @@ impl Case {
             let result = step(&mut plan, &mut net, &mut gradients, self.input(), &self.labels, 0.0);
             losses.push(result.loss as f32);
             if before == 0 {
-                let error = distance(plan.logits(), golden.values("logits.train"));
+                let error = distance(plan.logits(), self.values("logits.train"));
                 within("train logits", error, tolerance.logits);
-                let errors = distances(&net.export(&gradients), &golden.under("grad."));
+                let errors = distances(&net.export(&gradients), &self.under("grad."));
                 within("gradients", worst(&errors), tolerance.gradients);
             }
             sgd.step(cpu, &mut net, &gradients, 0.002);
         }
         assert!(losses.iter().all(|loss| loss.is_finite()));
-        let want = golden.values("loss.steps");
+        let want = self.values("loss.steps");
         let errors = losses.iter().zip(want).map(|(l, w)| f64::from((l - w).abs() / w));
         within("losses", worst(&errors.collect::<Vec<_>>()), tolerance.losses);
-        let errors = distances(&net.state_dict(), &golden.under("after3."));
+        let errors = distances(&net.state_dict(), &self.under("after3."));
         within("state", worst(&errors), tolerance.state);
         let error = self.inference(&net, "logits.eval3", cpu);
         within("eval logits after", error, tolerance.logits);
@@ -244,7 +144,7 @@ impl Case {
         let mut gradients = vec![f32::NAN; net.values().len()];
         let mut plan = self.train_plan(Dtype::Bf16, cpu);
         step(&mut plan, &mut net, &mut gradients, self.input(), &self.labels, 0.0);
-        let errors = distances(&net.export(&gradients), &self.golden.under("grad."));
+        let errors = distances(&net.export(&gradients), &self.under("grad."));
         let mean = errors.iter().sum::<f64>() / errors.len() as f64;
         within(&what, mean, AUTOCAST * autocast.golden);
 
