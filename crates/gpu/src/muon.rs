@@ -10,8 +10,8 @@ use crate::{
     buffer::{Allocator, View},
     kernel::{Dispatch, Element, Kernel, Work},
     memory::Arenas,
-    update::{ARENA, SQUARES, submit},
-    workgroup::THREADS,
+    update::{SQUARES, arena, submit},
+    workgroup::{self, THREADS},
 };
 
 const MATMUL: &str = include_str!("shaders/matmul.wgsl");
@@ -150,16 +150,14 @@ impl Weight {
             .word(1, len)
             .build(gpu, Work::fixed(len))?;
         let factors = Kernel::new("muon factors", FACTORS)
+            .with(workgroup::SUM)
             .bind("sums", Element::F32, sums)
             .word(2, parts)
             .build(gpu, Work::groups(1, 1))?;
         // Of `len` values from `start` on.
         let pass = |name: &str, to: (&View, usize), other: (&View, usize), len: usize| {
             let each = if name.starts_with("squares") { SQUARES } else { THREADS as usize };
-            Kernel::new("arena", ARENA)
-                .insert("PASS", name)
-                .bind("to", Element::F32, to.0)
-                .bind("other", Element::F32, other.0)
+            arena(name, to.0, other.0)
                 .word(0, to.1)
                 .word(1, len)
                 .word(2, other.1)

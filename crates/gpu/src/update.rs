@@ -9,11 +9,11 @@ use crate::{
     buffer::{Allocator, View},
     kernel::{Dispatch, Element, Kernel, Work},
     memory::Arenas,
-    workgroup::THREADS,
+    workgroup::{self, THREADS},
 };
 
 const UPDATE: &str = include_str!("shaders/update.wgsl");
-pub(crate) const ARENA: &str = include_str!("shaders/arena.wgsl");
+const ARENA: &str = include_str!("shaders/arena.wgsl");
 
 /// How parameters are updated.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -91,6 +91,15 @@ impl UpdateRange {
     }
 }
 
+/// A pass over a range of `to`, which calls a function of the shader.
+pub(crate) fn arena(call: &str, to: &View, other: &View) -> Kernel<'static> {
+    Kernel::new("arena", ARENA)
+        .with(workgroup::SUM)
+        .insert("PASS", call)
+        .bind("to", Element::F32, to)
+        .bind("other", Element::F32, other)
+}
+
 /// The passes over all parameters, and what the optimiser keeps.
 #[derive(Debug)]
 pub(crate) struct Updates {
@@ -136,12 +145,7 @@ impl Updates {
             .bind("table", Element::U32, &View::whole(&table))
             .build(gpu, Work::fixed(len))?;
         let pass = |name: &str, other: &View, to: &View, len: usize, each: usize| {
-            Kernel::new("arena", ARENA)
-                .insert("PASS", name)
-                .bind("to", Element::F32, to)
-                .bind("other", Element::F32, other)
-                .word(1, len)
-                .build(gpu, Work::groups(len.div_ceil(each), 1))
+            arena(name, to, other).word(1, len).build(gpu, Work::groups(len.div_ceil(each), 1))
         };
         let mut averages = Vec::new();
         if let Some(average) = average {

@@ -3,6 +3,9 @@
 /// Threads of a workgroup.
 pub(crate) const THREADS: u64 = 256;
 
+/// The text of `workgroup_sum(lid, value)`, for `Kernel::with`.
+pub(crate) const SUM: &str = include_str!("shaders/workgroup_sum.wgsl");
+
 /// What a thread computes of a product: `rows` rows of `vectors` vectors of four columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ThreadTile {

@@ -9,6 +9,7 @@ use crate::{
     GpuError,
     buffer::View,
     kernel::{Dispatch, Element, Kernel, Work},
+    workgroup,
 };
 
 const LINEAR: &str = include_str!("../shaders/linear.wgsl");
@@ -82,6 +83,7 @@ pub(crate) fn loss(
     [targets, class_weights, results]: [&wgpu::Buffer; 3],
 ) -> Result<Dispatch, GpuError> {
     let kernel = Kernel::new("loss", LOSS)
+        .with(workgroup::SUM)
         .constants(&[("CLASSES", classes), ("SOFT", soft.into())])
         .bind("logits", Element::F32, &View::whole(buffers.logits))
         .bind("targets", Element::U32, &View::whole(targets))

@@ -14,6 +14,7 @@ use crate::{
 };
 
 const STATISTICS: &str = include_str!("../shaders/norm_statistics.wgsl");
+const ADD_ROWS: &str = include_str!("../shaders/norm_add_rows.wgsl");
 const FINISH: &str = include_str!("../shaders/norm_finish.wgsl");
 const APPLY: &str = include_str!("../shaders/norm_apply.wgsl");
 const GRADIENT: &str = include_str!("../shaders/norm_gradient.wgsl");
@@ -88,6 +89,7 @@ impl Norm<'_> {
         let mut all = Vec::new();
         if let Some(x) = x {
             let kernel = Kernel::new("norm_statistics", STATISTICS)
+                .with(ADD_ROWS)
                 .constants(&self.sizes())
                 .constant("COLUMNS", self.columns())
                 .bind("x", self.buffers.element(), &self.buffers.value(x))
@@ -165,6 +167,7 @@ impl Norm<'_> {
                 .bind_if("read", element, read.as_ref())
         };
         let sums = common("norm_backward_sums", SUMS)
+            .with(ADD_ROWS)
             .constant("COLUMNS", self.columns())
             .bind("parts", Element::Vec4, &self.parts_view())
             .build(gpu, Work::groups(self.c4() / self.columns(), self.parts()))?;

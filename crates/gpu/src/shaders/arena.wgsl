@@ -1,7 +1,5 @@
 // Passes over a range of an arena: words.a its start, words.b its length.
 
-var<workgroup> scratch: array<f32, 256>;
-
 // average = decay average + (1 - decay) value, as torch.lerp: words.x is the decay, words.y is 1 - decay.
 fn average(i: u32) {
     if i >= words.b {
@@ -44,15 +42,9 @@ fn squares(tile: u32, lid: u32) {
             sum += to[words.a + i] * to[words.a + i];
         }
     }
-    scratch[lid] = sum;
-    for (var half = 128u; half > 0u; half /= 2u) {
-        workgroupBarrier();
-        if lid < half {
-            scratch[lid] += scratch[lid + half];
-        }
-    }
+    let total = workgroup_sum(lid, sum);
     if lid == 0u {
-        other[words.c + tile] = scratch[0];
+        other[words.c + tile] = total;
     }
 }
 

@@ -1,23 +1,9 @@
 // Softmax cross entropy and its gradient, a workgroup for an image: torch.nn.CrossEntropyLoss with label smoothing
 // words.x and class weights. With SOFT targets are probabilities. Gradients are times words.y.
 
-var<workgroup> scratch: array<f32, 256>;
 var<workgroup> places: array<u32, 256>;
 
-fn sum(lid: u32, value: f32) -> f32 {
-    workgroupBarrier();
-    scratch[lid] = value;
-    for (var half = 128u; half > 0u; half /= 2u) {
-        workgroupBarrier();
-        if lid < half {
-            scratch[lid] += scratch[lid + half];
-        }
-    }
-    workgroupBarrier();
-    return scratch[0];
-}
-
-// The first place of the largest value.
+// The first place of the largest value, which is in scratch[0] then.
 fn largest(lid: u32, value: f32, place: u32) -> u32 {
     workgroupBarrier();
     scratch[lid] = value;
@@ -71,7 +57,7 @@ fn run(image: u32, z: u32, lid: u32) {
     for (var c = lid; c < CLASSES; c += 256u) {
         total += exp(logits[row + c] - maximum);
     }
-    let log_total = log(sum(lid, total));
+    let log_total = log(workgroup_sum(lid, total));
     var loss = 0.0;
     var weight = 0.0;
     for (var c = lid; c < CLASSES; c += 256u) {
@@ -79,8 +65,8 @@ fn run(image: u32, z: u32, lid: u32) {
         loss -= class_weights[c] * share * (logits[row + c] - maximum - log_total);
         weight += class_weights[c] * share;
     }
-    loss = sum(lid, loss);
-    weight = sum(lid, weight);
+    loss = workgroup_sum(lid, loss);
+    weight = workgroup_sum(lid, weight);
     for (var c = lid; c < CLASSES; c += 256u) {
         let share = words.x / f32(CLASSES) + (1.0 - words.x) * target_of(image, c);
         let probability = exp(logits[row + c] - maximum - log_total);

@@ -1,11 +1,6 @@
 // Sums of a batch norm's output gradient, and of it times the normalised input, over each of PARTS parts of the
 // pixels.
 
-const ROWS = 256u / COLUMNS;
-
-var<workgroup> sums: array<vec4<f32>, 256>;
-var<workgroup> products: array<vec4<f32>, 256>;
-
 fn run(tile: u32, part: u32, lid: u32) {
     let channel = tile * COLUMNS + lid % COLUMNS;
     let row = lid / COLUMNS;
@@ -22,15 +17,7 @@ fn run(tile: u32, part: u32, lid: u32) {
         sum += g;
         product += g * x;
     }
-    sums[lid] = sum;
-    products[lid] = product;
-    for (var half = ROWS / 2u; half > 0u; half /= 2u) {
-        workgroupBarrier();
-        if row < half {
-            sums[lid] += sums[lid + half * COLUMNS];
-            products[lid] += products[lid + half * COLUMNS];
-        }
-    }
+    add_rows(lid, sum, product);
     if row == 0u {
         parts[(part * 2u) * C4 + channel] = sums[lid];
         parts[(part * 2u + 1u) * C4 + channel] = products[lid];

@@ -1,11 +1,6 @@
 // Mean and sum of squared deviations of each channel, over each of PARTS parts of the pixels. The sums are of
 // deviations from the part's first pixel, so that a large mean does not cost digits.
 
-const ROWS = 256u / COLUMNS;
-
-var<workgroup> sums: array<vec4<f32>, 256>;
-var<workgroup> squares: array<vec4<f32>, 256>;
-
 fn run(tile: u32, part: u32, lid: u32) {
     let channel = tile * COLUMNS + lid % COLUMNS;
     let row = lid / COLUMNS;
@@ -24,19 +19,11 @@ fn run(tile: u32, part: u32, lid: u32) {
         sum += d;
         square += d * d;
     }
-    sums[lid] = sum;
-    squares[lid] = square;
-    for (var half = ROWS / 2u; half > 0u; half /= 2u) {
-        workgroupBarrier();
-        if row < half {
-            sums[lid] += sums[lid + half * COLUMNS];
-            squares[lid] += squares[lid + half * COLUMNS];
-        }
-    }
+    add_rows(lid, sum, square);
     if row == 0u && start < end {
         let count = f32(end - start);
         let mean = sums[lid] / count;
         parts[(part * 2u) * C4 + channel] = shift + mean;
-        parts[(part * 2u + 1u) * C4 + channel] = max(squares[lid] - sums[lid] * mean, vec4<f32>());
+        parts[(part * 2u + 1u) * C4 + channel] = max(products[lid] - sums[lid] * mean, vec4<f32>());
     }
 }
