@@ -3,12 +3,11 @@
 use std::{
     fs,
     io::{BufRead, BufReader},
-    path::Path,
 };
 
 use serde_json::Value;
 
-use crate::common::{Finished, Sandbox};
+use crate::common::{Finished, Sandbox, metrics, tensors};
 
 const RUNS: [&str; 4] = ["plain8-seed0", "resnet8-seed0", "plain8-seed1", "resnet8-seed1"];
 
@@ -17,27 +16,6 @@ fn tiny<'a>(more: &[&'a str]) -> Vec<&'a str> {
     let usual = ["experiment", "degradation", "synthetic", "--depths", "8", "--seeds", "2"];
     let images = ["--limit-train", "48", "--limit-test", "32", "--batch-size", "16"];
     [&usual[..], &images, more].concat()
-}
-
-/// The bytes of all tensors of a run's last checkpoint, behind the header's length and text.
-fn tensors(run: &Path) -> Vec<u8> {
-    let bytes = fs::read(run.join("last.safetensors")).expect("a checkpoint");
-    let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
-    bytes[8 + header..].to_vec()
-}
-
-/// An experiment's `metrics.jsonl`, without times.
-fn metrics(folder: &Path) -> Vec<Value> {
-    let text = fs::read_to_string(folder.join("metrics.jsonl")).expect("metrics");
-    let mut lines: Vec<Value> =
-        text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
-    for line in &mut lines {
-        let fields = line.as_object_mut().expect("an object");
-        for time in ["seconds", "images_per_second"] {
-            assert!(fields.remove(time).is_some(), "{time}");
-        }
-    }
-    lines
 }
 
 /// Results without the place of the folder.

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use crate::common::{Finished, Sandbox, small};
+use crate::common::{Finished, Sandbox, small, tensors};
 
 const TINY: [&str; 11] = [
     "train",
@@ -21,13 +21,6 @@ const TINY: [&str; 11] = [
 /// `train` with a tiny network and these options.
 fn tiny<'a>(more: &[&'a str]) -> Vec<&'a str> {
     [&TINY[..], more].concat()
-}
-
-/// The bytes of all tensors of a run's last checkpoint, behind the header's length and text.
-fn tensors(run: &Path) -> Vec<u8> {
-    let bytes = fs::read(run.join("last.safetensors")).expect("a checkpoint");
-    let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
-    bytes[8 + header..].to_vec()
 }
 
 fn epochs(run: &Path) -> usize {

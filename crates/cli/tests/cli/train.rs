@@ -4,21 +4,7 @@ use std::{fs, path::Path};
 
 use serde_json::Value;
 
-use crate::common::{Finished, Sandbox, small};
-
-/// The metrics of a run, without times.
-fn metrics(run: &Path) -> Vec<Value> {
-    let text = fs::read_to_string(run.join("metrics.jsonl")).expect("metrics");
-    let mut lines: Vec<Value> =
-        text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
-    for line in &mut lines {
-        let fields = line.as_object_mut().expect("an object");
-        for time in ["seconds", "images_per_second"] {
-            assert!(fields.remove(time).is_some(), "{time}");
-        }
-    }
-    lines
-}
+use crate::common::{Finished, Sandbox, metrics, small};
 
 #[test]
 fn a_run_finishes_and_can_be_evaluated() {
@@ -220,15 +206,7 @@ mod signals {
     use std::{path::PathBuf, process::Command};
 
     use super::*;
-    use crate::common::Held;
-
-    /// The bytes of all tensors of a run's last checkpoint, behind the header's length and text
-    /// (which holds times).
-    fn tensors(run: &Path) -> Vec<u8> {
-        let bytes = fs::read(run.join("last.safetensors")).expect("a checkpoint");
-        let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
-        bytes[8 + header..].to_vec()
-    }
+    use crate::common::{Held, tensors};
 
     /// Stopped by SIGINT and SIGTERM, which save, and by SIGKILL, which loses the unsaved steps.
     #[test]

@@ -85,11 +85,25 @@ pub(crate) fn write_photos(s: &Sandbox, classes: &[&str], of_class: usize) {
     }
 }
 
-/// The bytes of all tensors of a run's last checkpoint, behind the header's length and text.
+/// The bytes of all tensors of a run's last checkpoint, behind the header's length and text (which holds times).
 pub(crate) fn tensors(run: &Path) -> Vec<u8> {
     let bytes = fs::read(run.join("last.safetensors")).expect("a checkpoint");
     let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
     bytes[8 + header..].to_vec()
+}
+
+/// The `metrics.jsonl` of a run or an experiment, without times.
+pub(crate) fn metrics(folder: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(folder.join("metrics.jsonl")).expect("metrics");
+    let mut lines: Vec<Value> =
+        text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    for line in &mut lines {
+        let fields = line.as_object_mut().expect("an object");
+        for time in ["seconds", "images_per_second"] {
+            assert!(fields.remove(time).is_some(), "{time}");
+        }
+    }
+    lines
 }
 
 /// The result of a command.
