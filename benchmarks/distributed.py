@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measures training in two processes of one thread beside one process of two threads, ours and PyTorch's.
+"""Measures training in two processes of one thread, compared with one process of two threads, ours and PyTorch's.
 
     python3 benchmarks/distributed.py --python PYTHON                     through shared memory (gloo: loopback)
     python3 benchmarks/distributed.py --python PYTHON --namespaces        through a link of 1 Gb/s, as root

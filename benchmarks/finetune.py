@@ -1,4 +1,4 @@
-"""Fine-tuning on photos, beside PyTorch and beside training from scratch; wrong labels; a frozen backbone.
+"""Fine-tuning on photos, compared with PyTorch and with training from scratch; wrong labels; a frozen backbone.
 
     python3 benchmarks/finetune.py accuracy PHOTOS --python PYTHON    accuracy and time by photos a class
     python3 benchmarks/finetune.py suspects PHOTOS                    labels that were changed on purpose

@@ -1,6 +1,6 @@
-"""Photos: whole trainings beside PyTorch's, the speed of the pipeline, and its memory.
+"""Photos: whole trainings compared with PyTorch's, the speed of the pipeline, and its memory.
 
-    python3 benchmarks/photos.py train PHOTOS --python PYTHON      accuracy and time beside PyTorch
+    python3 benchmarks/photos.py train PHOTOS --python PYTHON      accuracy and time, compared with PyTorch
     python3 benchmarks/photos.py pipeline --python PYTHON          images/s with large and many photos
     python3 benchmarks/photos.py memory --python PYTHON            memory with 2,000 and 100,000 files
 

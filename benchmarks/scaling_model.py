@@ -7,7 +7,7 @@
 prints the Markdown tables of docs/cluster.md. Efficiency is the time of a step of one process alone by that of a step
 among N, both with the same images a process. The points of --measured are of two processes of one core each that share
 a batch of 128 images (benchmarks/distributed.py --namespaces), of a ResNet-18 for CIFAR-10 whose one process of two
-threads trains on --images-per-second; their table has what the model says beside them.
+threads trains on --images-per-second; their table has what the model says next to them.
 """
 
 import argparse

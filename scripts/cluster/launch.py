@@ -43,7 +43,7 @@ def missing(launchers):
 
 
 class Program:
-    """A copy of the program, by which its processes are told from all others."""
+    """A copy of the program, by which its processes are distinguished from all others."""
 
     def __init__(self, binary, scratch):
         self.scratch = scratch

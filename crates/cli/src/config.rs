@@ -17,14 +17,14 @@ use crate::{
     overrides,
 };
 
-use self::{
-    normalisation::{mean_image, of_model_or_data},
-    settings::Base,
-};
 pub(crate) use self::{
     memory::fit_memory,
     normalisation::{given_normalisation, given_normalisation_of},
     settings::{Settings, StartingPoint},
+};
+use self::{
+    normalisation::{mean_image, of_model_or_data},
+    settings::Base,
 };
 
 mod memory;

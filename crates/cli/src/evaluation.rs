@@ -47,9 +47,9 @@ pub(crate) struct Evaluated {
     pub(crate) predictions: Predictions,
 }
 
-/// What is evaluated beside single views.
+/// What is evaluated in addition to single views.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct Beside<'a> {
+pub(crate) struct Extras<'a> {
     pub(crate) tta: Option<Tta>,
     /// These are only checked here.
     pub(crate) protocols: &'a [Protocol],
@@ -60,7 +60,7 @@ pub(crate) struct Beside<'a> {
 pub(crate) fn evaluate(
     args: &EvaluationArgs,
     resizing: ResizingArgs,
-    beside: Beside<'_>,
+    extras: Extras<'_>,
     global: &Global,
 ) -> anyhow::Result<Evaluated> {
     if args.labels.is_some() && !matches!(args.data, Some(DataArg::Folder(_))) {
@@ -72,7 +72,7 @@ pub(crate) fn evaluate(
     resizing.apply(&mut model)?;
     match &args.data {
         Some(DataArg::Named(source)) => {
-            in_memory(*source, &args.data_dir, model, args, resizing, beside, global)
+            in_memory(*source, &args.data_dir, model, args, resizing, extras, global)
         }
         Some(DataArg::Folder(root)) => {
             let (list, part, classes) =
@@ -87,15 +87,15 @@ pub(crate) fn evaluate(
                 ));
             }
             let name = root.to_string_lossy().into_owned();
-            on_photos(&name, (list, part), classes, model, args, beside, global)
+            on_photos(&name, (list, part), classes, model, args, extras, global)
         }
         None => match training_data(&model)? {
             TrainingData::Named(source, folder) => {
                 let folder = args.data_dir.or_of_run(folder);
-                in_memory(source, &folder, model, args, resizing, beside, global)
+                in_memory(source, &folder, model, args, resizing, extras, global)
             }
             TrainingData::Photos(name, list, part, classes) => {
-                on_photos(&name, (list, part), classes, model, args, beside, global)
+                on_photos(&name, (list, part), classes, model, args, extras, global)
             }
         },
     }
@@ -107,7 +107,7 @@ fn in_memory(
     mut model: Model,
     args: &EvaluationArgs,
     resizing: ResizingArgs,
-    Beside { tta, protocols }: Beside<'_>,
+    Extras { tta, protocols }: Extras<'_>,
     global: &Global,
 ) -> anyhow::Result<Evaluated> {
     // Before anything is downloaded.
@@ -159,7 +159,7 @@ fn on_photos(
     classes: Vec<String>,
     mut model: Model,
     args: &EvaluationArgs,
-    Beside { tta, protocols }: Beside<'_>,
+    Extras { tta, protocols }: Extras<'_>,
     global: &Global,
 ) -> anyhow::Result<Evaluated> {
     model.check_fit(name, classes.len(), model.network.graph().in_channels())?;

@@ -38,7 +38,7 @@ pub(crate) fn read_named(path: &Path, args: &NetworkArgs) -> anyhow::Result<Mode
 }
 
 /// The run folder that the checkpoint at a path belongs to. Other programs write files called `config.toml` too:
-/// without a checkpoint of ours beside it, one must be the configuration of a run.
+/// without a checkpoint of ours next to it, one must be the configuration of a run.
 pub(crate) fn run_of(model: &Path) -> Option<&Path> {
     let folder = model.parent().filter(|_| model != Path::new(DEMO))?;
     let config = folder.join(CONFIG);

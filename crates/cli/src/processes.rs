@@ -104,8 +104,8 @@ fn waits_and_speaks(rank: usize, error: &anyhow::Error) -> (bool, bool) {
             of_training,
             Some(TrainError::Processes(_) | TrainError::Shards(_) | TrainError::Diverged { .. })
         );
-    // Process 0 may miss its photos too, and is saving the run; or it waits to be told by others, perhaps for longer.
-    let all_may_know = error.is::<Told>() || matches!(of_training, Some(TrainError::Images(_)));
+    // Process 0 may miss its photos too, and is saving the run; or it waits for what others report, perhaps for longer.
+    let all_may_know = error.is::<Reported>() || matches!(of_training, Some(TrainError::Images(_)));
     (rank > 0 && (all_know || all_may_know), rank == 0 || !all_know)
 }
 
@@ -122,27 +122,27 @@ fn print_of(rank: usize, error: &anyhow::Error) {
     error::print_error(error);
 }
 
-/// What is wrong with this process, which it has told process 0.
+/// What is wrong with this process, which it has reported to process 0.
 #[derive(Debug)]
-pub(crate) struct Told(String);
+pub(crate) struct Reported(String);
 
-impl fmt::Display for Told {
+impl fmt::Display for Reported {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl std::error::Error for Told {}
+impl std::error::Error for Reported {}
 
-/// Tells process 0 whether this process has loaded the data of the run.
+/// Reports to process 0 whether this process has loaded the data of the run.
 ///
 /// # Errors
-/// [`Told`] if it has not, or [`Interrupted`].
+/// [`Reported`] if it has not, or [`Interrupted`].
 pub(crate) fn tell_loaded<T>(group: &Group, loaded: anyhow::Result<T>) -> anyhow::Result<T> {
     group.gather(loaded.as_ref().err().map_or_else(Vec::new, reason))?;
     loaded.map_err(|error| match error.is::<Interrupted>() {
         true => error,
-        false => Told(error::message(&error)).into(),
+        false => Reported(error::message(&error)).into(),
     })
 }
 

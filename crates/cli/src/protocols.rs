@@ -24,7 +24,7 @@ use crate::{
     photos::json_name,
 };
 
-/// Results beside those of single views (`resnet eval --json`).
+/// Results in addition to those of single views (`resnet eval --json`).
 #[derive(Debug, Serialize)]
 pub(crate) struct MoreResults {
     /// Those of the protocols, of the first model.

@@ -1,4 +1,4 @@
-//! Who started this process: told by environment variables alone.
+//! Who started this process, by environment variables alone.
 
 use std::{env, fmt};
 
@@ -32,7 +32,7 @@ impl fmt::Display for Launcher {
     }
 }
 
-/// What the launcher told this process. MPI's own numbers, after [`Mpi::start`](crate::Mpi::start), count.
+/// What the launcher says of this process. MPI's own numbers, after [`Mpi::start`](crate::Mpi::start), count.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Launch {
     /// Who started it.

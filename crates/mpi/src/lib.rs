@@ -21,7 +21,7 @@
 //! | `srun` | `libmpi.so.12`, `libmpich.so.12`, `libmpi_abi.so.1`, `libmpi.so.40` |
 //! | `srun --mpi=pmix`, others with PMIx | `libmpi.so.40`, `libmpi_abi.so.1`, `libmpi.so.12`, `libmpich.so.12` |
 //!
-//! Libraries have one of three binary interfaces, told by what symbols they have:
+//! Libraries have one of three binary interfaces, recognised by their symbols:
 //!
 //! | interface | libraries | handles |
 //! |---|---|---|

@@ -31,7 +31,7 @@ use crate::{
 /// send::<resnet_mpi::Mpi>();
 /// ```
 ///
-/// Processes must agree on lengths. One that sends too little is told by an error. So is one that sends too much,
+/// Processes must agree on lengths. One that sends too little is reported by an error. So is one that sends too much,
 /// but Open MPI (4.1.4 and 5.0.11) first writes past the end of the receiver's buffer if the message is of more than
 /// about 4 kB, and the process then crashes. Small messages that compare versions and settings come first,
 /// therefore.

@@ -13,7 +13,7 @@ use crate::{
 /// One line of a chart.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Curve {
-    /// What it shows, beside its last point; empty for a line that is explained by another.
+    /// What it shows, next to its last point; empty for a line that is explained by another.
     pub label: String,
     /// Its points (x, y), from left to right. A point that is not finite interrupts the line.
     pub points: Vec<[f64; 2]>,

@@ -1,8 +1,8 @@
-//! What the service is told: where it listens, how it batches, and how much it takes.
+//! Settings of the service: where it listens, how it batches, and how much it takes.
 
 use std::{net::SocketAddr, time::Duration};
 
-/// What the service is told.
+/// Settings of the service.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Where it listens; port 0 is any free one.

@@ -15,7 +15,7 @@ use unicode_width::UnicodeWidthStr;
 use crate::{
     args::{EvalArgs, Global, Tta as TtaArg},
     error::Usage,
-    evaluation::{self, Beside},
+    evaluation::{self, Extras},
     print,
     protocols::{self, MoreResults, Scores, Timed, ViewScores},
     table::{
@@ -36,8 +36,8 @@ pub(crate) fn run(args: &EvalArgs, global: &Global) -> anyhow::Result<()> {
         return Err(Usage(message.into()).into());
     }
     let others = protocols::open_others(args, global)?;
-    let beside = Beside { tta, protocols: &protocols };
-    let evaluated = evaluation::evaluate(&args.evaluation, args.resizing, beside, global)?;
+    let extras = Extras { tta, protocols: &protocols };
+    let evaluated = evaluation::evaluate(&args.evaluation, args.resizing, extras, global)?;
     if let Some(path) = &args.logits {
         let predictions = &evaluated.predictions;
         evaluate::save_logits(

@@ -16,7 +16,7 @@ use serde::Serialize;
 use crate::{
     args::{Global, ResizingArgs, ShowArgs},
     device::Work,
-    evaluation::{self, Beside, Evaluated},
+    evaluation::{self, Evaluated, Extras},
     photos::json_name,
     pictures::{self, cell, model_on_data},
     print,
@@ -33,7 +33,7 @@ const LISTED: usize = 10;
 
 pub(crate) fn run(args: &ShowArgs, global: &Global) -> anyhow::Result<()> {
     let evaluated =
-        evaluation::evaluate(&args.evaluation, ResizingArgs::default(), Beside::default(), global)?;
+        evaluation::evaluate(&args.evaluation, ResizingArgs::default(), Extras::default(), global)?;
     let classes = evaluated.model.class_names();
     let shown = chosen(evaluated.predictions.len(), args.count, args.seed);
     let wrong = evaluated.predictions.mistakes(evaluated.images.labels());

@@ -91,7 +91,7 @@ fn a_broken_pipe_is_not_an_error() {
     }
 }
 
-/// What was asked for beside stdout is written, and what fails still fails.
+/// What was asked for in addition to stdout is written, and what fails still fails.
 #[cfg(unix)]
 #[test]
 fn a_broken_pipe_hides_no_failure() {

@@ -302,7 +302,7 @@ fn an_experiment_on_photos_is_continued() {
     fs::remove_file(added).unwrap();
     s.run(&more).success();
     assert!(tensors(&residual) == before);
-    // A net of the other family takes larger images, unless they are told.
+    // A net of the other family takes larger images, unless --image-size is given.
     s.run(&["experiment", "degradation", "photos", "--nets", "resnet8,resnet18"])
         .fails(2, &["different sizes", "--image-size"]);
 }

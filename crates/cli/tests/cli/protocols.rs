@@ -48,7 +48,7 @@ fn results_are_pytorchs() {
     let name = found["models"][1]["model"].as_str().unwrap();
     assert!(name.ends_with("b.safetensors"), "{name}");
 
-    // What is beside does not change the usual results.
+    // What is computed in addition does not change the usual results.
     let plain = &s.json(&["eval", &a, &photos, "--json"])[0];
     assert!(plain.get("models").is_none() && plain.get("ten_crop").is_none(), "{plain}");
     for key in ["accuracy", "loss", "per_class", "confusion"] {

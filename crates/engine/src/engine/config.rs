@@ -45,7 +45,7 @@ impl Default for EngineConfig {
 }
 
 impl EngineConfig {
-    /// How many times as many values as parameters an engine has beside them: gradients, what the optimiser
+    /// How many times as many values as parameters an engine has in addition to them: gradients, what the optimiser
     /// keeps, and the average.
     pub(super) fn copies(&self) -> usize {
         1 + self.optimizer.buffers().len() + usize::from(self.average.is_some())

@@ -21,7 +21,7 @@ impl Engine {
         self.on_cpu_mut().gradients_mut()
     }
 
-    /// Takes the gradients, and gives memory for others: the next micro-batch begins anew, whatever `memory`
+    /// Takes the gradients, and gives memory for others: the next micro-batch starts new sums, whatever `memory`
     /// held. They are the sum of those since the last update or the last call.
     ///
     /// # Panics

@@ -24,7 +24,7 @@ fn exempts_norm_and_bias_from_decay() {
     }
 }
 
-/// Three steps with every factor, beside `torch.optim.SGD` in f64 with a group per parameter.
+/// Three steps with every factor, compared with `torch.optim.SGD` in f64 with a group per parameter.
 #[test]
 fn factors_are_those_of_pytorchs_param_groups() {
     let graph = "resnet8".parse::<Arch>().unwrap().graph(10);

@@ -139,7 +139,7 @@ fn features_take_the_place_of_images() {
     }
 }
 
-/// The gradients before and behind batch norms with running statistics, beside the interpreter in f64.
+/// The gradients before and behind batch norms with running statistics, compared with the interpreter in f64.
 #[test]
 fn gradients_pass_through_running_statistics() {
     for (name, net) in nets() {

@@ -101,7 +101,7 @@ fn all_values(net: &Network) -> Vec<f64> {
     net.values().iter().chain(net.running_values()).map(|&x| f64::from(x)).collect()
 }
 
-/// Ten steps beside the formulas in f64.
+/// Ten steps compared with the formulas in f64.
 #[test]
 fn averages_follow_their_formulas() {
     let cpu = Cpu::new(2).unwrap();

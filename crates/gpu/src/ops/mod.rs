@@ -50,7 +50,7 @@ pub(crate) struct Buffers<'a> {
     pub(crate) packed: &'a wgpu::Buffer,
     /// Parts of sums.
     pub(crate) parts: &'a wgpu::Buffer,
-    /// What training has besides.
+    /// What training has in addition.
     pub(crate) training: Option<TrainingBuffers<'a>>,
 }
 

@@ -42,7 +42,7 @@ pub struct EvaluateOptions {
     pub dtype: Dtype,
     /// How the images are resized and cropped first, as photos are; none if they are used as they are.
     pub preparation: Option<Preparation>,
-    /// Test-time augmentation, whose accuracy is given beside the plain one.
+    /// Test-time augmentation, whose accuracy is given next to the plain one.
     pub tta: Option<Tta>,
 }
 

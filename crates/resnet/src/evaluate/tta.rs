@@ -26,7 +26,7 @@ pub struct TtaResult {
 }
 
 impl Tta {
-    /// The views beside the plain image, each with its weight, and the weight of the plain image.
+    /// The views in addition to the plain image, each with its weight, and the weight of the plain image.
     fn views(self) -> (f32, Vec<(f32, View)>) {
         let view = |by: isize, mirrored| View {
             top: by,

@@ -296,7 +296,7 @@ impl<'a> Trainer<'a> {
         self.loader.take_notes()
     }
 
-    /// What a checkpoint has beside the state of the run.
+    /// What a checkpoint has in addition to the state of the run.
     pub(super) fn stored(&self) -> Result<Stored<'_>, EngineError> {
         let (network, buffers) = self.engine.store()?;
         Ok(Stored { network, buffers, average: self.engine.average()? })

@@ -344,7 +344,7 @@ fn what_is_no_network_of_the_family_is_refused_by_name() {
             "export the model with model.eval()",
         ),
         ("resnet8", on("bn1", "epsilon", Attribute::Float(1e-3)), "several epsilons"),
-        ("resnet8", on("linear", "alpha", Attribute::Float(0.5)), "turned or scaled"),
+        ("resnet8", on("linear", "alpha", Attribute::Float(0.5)), "transposed or scaled"),
         ("resnet8", on("linear", "transB", Attribute::Int(0)), "its weight is for 10 channels"),
         ("resnet8", Box::new(|g| g.nodes.clear()), "no layer with parameters"),
         ("resnet8", Box::new(|g| g.initializers.clear()), "makes its input 'conv1.weight'"),

@@ -1,4 +1,4 @@
-//! Ten steps of fine-tuning beside PyTorch in f64: AdamW, clipping, rates by depth, averages, frozen
+//! Ten steps of fine-tuning compared with PyTorch in f64: AdamW, clipping, rates by depth, averages, frozen
 //! layers and class weights, on every instruction set, and bit-identical for one thread and two. The file is
 //! made by `tests/golden/make_steps.py`.
 

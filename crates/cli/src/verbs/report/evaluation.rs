@@ -20,7 +20,7 @@ use crate::{
         DataDir, Dtype, EvaluationArgs, Global, ModelArgs, NetworkArgs, NormalisationArgs,
         ReportArgs, ResizingArgs, WeightsArg,
     },
-    evaluation::{self, Beside, Evaluated},
+    evaluation::{self, Evaluated, Extras},
     pictures::{cell, confusion},
 };
 
@@ -66,7 +66,7 @@ pub(super) fn add(
             .or(config.data.limit_test.filter(|_| config.data.photos.is_none())),
         data_dir,
     };
-    let evaluated = evaluation::evaluate(&args, ResizingArgs::default(), Beside::default(), global)
+    let evaluated = evaluation::evaluate(&args, ResizingArgs::default(), Extras::default(), global)
         .with_context(|| {
             format!("cannot evaluate {} (skip this with --no-eval)", folder.shown())
         })?;

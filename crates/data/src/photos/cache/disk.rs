@@ -59,7 +59,7 @@ impl Segment {
         Segment { path: path.into(), used }
     }
 
-    /// Notes that it is used. Whether other runs must be told.
+    /// Notes that it is used. Whether other runs must be able to see that.
     fn must_refresh(&mut self) -> bool {
         let is_due = self.used.is_none_or(|time| time.elapsed() > REFRESH);
         if is_due {

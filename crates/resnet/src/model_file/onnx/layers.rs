@@ -173,7 +173,7 @@ impl<'a> Walk<'a> {
         let x = self.activation(node, 0)?;
         let scale = |name| float(node, name).unwrap_or(1.0);
         if int(node, "transA").unwrap_or(0) != 0 || scale("alpha") != 1.0 || scale("beta") != 1.0 {
-            return Err("its operands are turned or scaled".into());
+            return Err("its operands are transposed or scaled".into());
         }
         let mut weight = self.tensor(node, 1)?;
         if int(node, "transB").unwrap_or(0) == 0 {

@@ -207,11 +207,11 @@ impl<'a> Walk<'a> {
             "Slice" => self.slice(node),
             "Pad" => self.pad(node),
             "Transpose" if ints(node, "perm").is_some_and(|perm| perm != [1, 0]) => {
-                Err("it turns other dimensions than rows and columns of a matrix".into())
+                Err("it transposes other dimensions than rows and columns of a matrix".into())
             }
             "Transpose" => match self.value(node, 0)? {
                 Value::Constant(_) => Ok(Value::Constant(self.constant(node, 0)?.transposed()?)),
-                _ => Err("activations are not turned in this family".into()),
+                _ => Err("activations are not transposed in this family".into()),
             },
             "Gemm" => self.gemm(node),
             "MatMul" => self.matmul(node),
