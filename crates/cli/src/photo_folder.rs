@@ -11,8 +11,8 @@ use resnet::{
     Arch,
     config::TrainConfig,
     data::{
-        ImageSet, NamedPhotos, Parts, PhotoList, PhotoOptions, PhotoSet, Photos, parse_photo_names,
-        photo::Preparation, read_photo_names, write_photo_names,
+        ImageSet, NamedPhotos, Parts, PhotoList, PhotoOptions, PhotoSet, Photos, format_photo_names,
+        parse_photo_names, photo::Preparation, read_photo_names, write_photo_names,
     },
     model_file::Model,
     preprocess::Normalisation,
@@ -169,6 +169,22 @@ fn named_of_run(run: &Path, root: &Path) -> anyhow::Result<[Option<NamedPhotos>;
         .with_context(|| format!("cannot read {}, the photos of the run", names.shown()))
 }
 
+/// The names of the photos that a run of these data would have in its file, for [`announced`]; nothing if they are no
+/// photos.
+pub(crate) fn names(data: &Parts) -> Vec<u8> {
+    let unread = |photos: &Photos| (photos.list().clone(), vec![0; photos.len()]);
+    format_photo_names(&photos_of(data).map(|photos| photos.as_ref().map(unread)))
+}
+
+/// The photos to train on, for validation and to test on.
+fn photos_of(data: &Parts) -> [Option<Photos>; 3] {
+    let photos = |set: Option<&ImageSet>| match set {
+        Some(ImageSet::Photos(photos)) => Some(photos.clone()),
+        _ => None,
+    };
+    [Some(&data.train), data.validation.as_ref(), data.test.as_ref()].map(photos)
+}
+
 /// The file with the photos of a run.
 pub(crate) struct RunPhotos {
     path: PathBuf,
@@ -180,11 +196,7 @@ pub(crate) struct RunPhotos {
 impl RunPhotos {
     /// Those of a run, known by what its file has; none if its data are no photos.
     pub(crate) fn of(run: &RunFolder, data: &Parts) -> Option<RunPhotos> {
-        let photos = |set: Option<&ImageSet>| match set {
-            Some(ImageSet::Photos(photos)) => Some(photos.clone()),
-            _ => None,
-        };
-        let parts = [Some(&data.train), data.validation.as_ref(), data.test.as_ref()].map(photos);
+        let parts = photos_of(data);
         parts[0].is_some().then(|| RunPhotos::new(run.path().join(PHOTOS), parts))
     }
 

@@ -34,8 +34,10 @@ pub(crate) fn group() -> anyhow::Result<Group> {
     Ok(group.with_local_size(here))
 }
 
-/// What process 0 tells the others of a run: its configuration, and the names of its photos.
+/// What process 0 tells the others of a run: its configuration, the names of its photos, and what they do with it.
 pub(crate) struct Announcement {
+    /// Whether they train it. Otherwise they measure its speed, and wait for the next announcement of the same data.
+    pub(crate) trains: bool,
     pub(crate) config: TrainConfig,
     /// The contents of the run's [`PHOTOS`](resnet::run::PHOTOS); empty without photos.
     pub(crate) photos: Vec<u8>,
@@ -43,19 +45,21 @@ pub(crate) struct Announcement {
 
 impl Announcement {
     /// Tells the others.
-    pub(crate) fn send(&self, group: &Group) -> anyhow::Result<()> {
+    pub(crate) fn send(self, group: &Group) -> anyhow::Result<()> {
         let config = toml::to_string(&self.config).context("the configuration is no TOML")?;
+        group.broadcast(vec![self.trains.into()])?;
         group.broadcast(config.into_bytes())?;
-        group.broadcast(self.photos.clone())?;
+        group.broadcast(self.photos)?;
         Ok(())
     }
 
     /// Waits for what process 0 tells.
     pub(crate) fn receive(group: &Group) -> anyhow::Result<Announcement> {
+        let trains = group.broadcast(Vec::new())? == [1];
         let config = String::from_utf8(group.broadcast(Vec::new())?);
         let config = config.context("process 0 sent no configuration")?;
         let config = toml::from_str(&config).context("process 0 sent another configuration")?;
-        Ok(Announcement { config, photos: group.broadcast(Vec::new())? })
+        Ok(Announcement { trains, config, photos: group.broadcast(Vec::new())? })
     }
 }
 

@@ -47,7 +47,9 @@ pub use images::{Batch, Dataset, Images};
 pub use loader::Loader;
 pub use options::{LoadOptions, default_data_dir};
 pub use parts::{ImageSet, Parts};
-pub use photo_names::{NamedPhotos, parse_photo_names, read_photo_names, write_photo_names};
+pub use photo_names::{
+    NamedPhotos, format_photo_names, parse_photo_names, read_photo_names, write_photo_names,
+};
 pub use photos::{CacheOptions, PhotoOptions, Photos};
 pub use published::FileState;
 pub use resnet_network::preprocess::Normalisation;

@@ -30,26 +30,38 @@ pub type NamedPhotos = (PhotoList, Vec<u64>);
 pub fn write_photo_names(path: &Path, parts: &[Option<NamedPhotos>; 3]) -> io::Result<()> {
     atomic_write(path, |file| {
         let mut file = io::BufWriter::new(file);
-        for (part, list) in PARTS.into_iter().zip(parts) {
-            let Some((list, identities)) = list else { continue };
-            for (index, identity) in (0..list.len()).zip(identities) {
-                write!(file, "{part}\t{}\t", list.labels()[index])?;
-                for &byte in list.bytes(index) {
-                    match byte {
-                        b'\t' => file.write_all(b"\\t")?,
-                        b'\n' => file.write_all(b"\\n")?,
-                        b'\\' => file.write_all(b"\\\\")?,
-                        byte => file.write_all(&[byte])?,
-                    }
-                }
-                if *identity != 0 {
-                    write!(file, "\t{identity:016x}")?;
-                }
-                file.write_all(b"\n")?;
-            }
-        }
+        write_parts(&mut file, parts)?;
         file.flush()
     })
+}
+
+/// What such a file contains.
+pub fn format_photo_names(parts: &[Option<NamedPhotos>; 3]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    write_parts(&mut bytes, parts).expect("memory takes every byte");
+    bytes
+}
+
+fn write_parts(to: &mut impl Write, parts: &[Option<NamedPhotos>; 3]) -> io::Result<()> {
+    for (part, list) in PARTS.into_iter().zip(parts) {
+        let Some((list, identities)) = list else { continue };
+        for (index, identity) in (0..list.len()).zip(identities) {
+            write!(to, "{part}\t{}\t", list.labels()[index])?;
+            for &byte in list.bytes(index) {
+                match byte {
+                    b'\t' => to.write_all(b"\\t")?,
+                    b'\n' => to.write_all(b"\\n")?,
+                    b'\\' => to.write_all(b"\\\\")?,
+                    byte => to.write_all(&[byte])?,
+                }
+            }
+            if *identity != 0 {
+                write!(to, "\t{identity:016x}")?;
+            }
+            to.write_all(b"\n")?;
+        }
+    }
+    Ok(())
 }
 
 /// Reads the photos of a folder `root` to train on, for validation and to test on.
@@ -126,6 +138,7 @@ mod tests {
         let parts = [Some((train, identities)), None, Some((test, vec![0, 1]))];
         write_photo_names(&file, &parts).unwrap();
         assert_eq!(read_photo_names(&file, root).unwrap(), parts);
+        assert_eq!(format_photo_names(&parts), std::fs::read(&file).unwrap());
     }
 
     #[test]

@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::{StopFlag, TrainError, trainer::Trainer};
+use resnet_comm::Group;
+
+use super::{StopFlag, TrainError, member, shards::agree, trainer::Trainer};
 use crate::{
     Device,
     config::TrainConfig,
@@ -19,10 +21,10 @@ const STEPS: u64 = 1 << 20;
 const WARM_UP: usize = 2;
 /// The most steps to measure.
 const MAX_STEPS: usize = 64;
-/// Images on which evaluation is measured.
+/// Images on which evaluation is measured, of each process.
 const EVALUATED: usize = 3 * evaluate::BATCH;
 
-/// Measured speed of a configuration on this machine.
+/// Measured speed of a configuration on this machine, or of several processes together.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Speed {
     /// Mean time of a training step, seconds.
@@ -80,12 +82,32 @@ pub fn measure(
     data: &Parts,
     device: impl Into<Device>,
 ) -> Result<Speed, TrainError> {
+    measure_in_group(&Group::alone(), config, data, device)
+}
+
+/// The same as one process of a group. All of them call it with the same configuration and data, and take the steps and
+/// evaluate together: the times have the communication in them, and the slowest process decides. Each has its own clock,
+/// so that only the speed of one of them can be the one to plan by. Process 0 alone reads the initial weights.
+///
+/// # Errors
+/// As [`train_in_group`](super::train_in_group), before its first step. The caller then [ends](Group::abort) them all.
+pub fn measure_in_group(
+    group: &Group,
+    config: &TrainConfig,
+    data: &Parts,
+    device: impl Into<Device>,
+) -> Result<Speed, TrainError> {
+    let device = device.into();
     let tests = |data: &Parts| data.test.as_ref().map_or(0, ImageSet::len);
     let validation = config.data.validation;
     let is_cached = matches!(&data.train, ImageSet::Photos(photos) if photos.is_cached());
-    let (whole, (config, sample)) = (config, sample(config, data));
+    let (whole, (config, sample)) = (config, sample(config, data, group.size()));
+    member::check(group, &config, &sample, device.cpu())?;
+    // All do the same, also where only some have a cache.
+    let is_cached = agree(group, usize::from(is_cached))? != 0;
     let tested = tests(&sample) + sample.validation.as_ref().map_or(0, ImageSet::len);
-    let mut trainer = Trainer::new(&config, sample, device, config.init_from.as_deref())?;
+    let init = config.init_from.as_deref().filter(|_| group.is_first());
+    let mut trainer = Trainer::in_group(group, &config, sample, device, init)?;
     let start = Instant::now();
     let images = config.data.train_images + tested;
     trainer.keep_features(&StopFlag::new(0), &mut |_| {})?;
@@ -134,7 +156,7 @@ fn step_time(
     let mut times = Vec::new();
     let start = Instant::now();
     let mut begun = start;
-    while start.elapsed() < TIME_STEPS || times.len() <= WARM_UP {
+    loop {
         let Some(shards) = trainer.next(&mut batches) else {
             if let Some(error) = batches.take_error() {
                 return Err(error.into());
@@ -145,23 +167,28 @@ fn step_time(
             batches = trainer.batches_of_size(size)?;
             continue;
         };
-        trainer.step(&shards, step, rates, 0)?;
+        // The flag that processes stop by: all end with the step before which the time of one was over.
+        let is_last = times.len() >= WARM_UP && start.elapsed() >= TIME_STEPS;
+        trainer.step(&shards, step, rates, is_last.into())?;
         // The time of a step is known when it is done, also on a GPU.
-        while trainer.stepped(true)?.is_some() {}
+        let stepped = trainer.stepped(true)?.expect("a step was begun");
         shards.into_iter().for_each(|shard| batches.recycle(shard));
         let now = Instant::now();
         times.push((now - begun).as_secs_f64());
         begun = now;
+        if stepped.stop != 0 {
+            break;
+        }
     }
     let steps = &times[WARM_UP.min(times.len() - 1)..];
     Ok(steps.iter().sum::<f64>() / steps.len() as f64)
 }
 
-/// The part of the data to measure on, and its configuration.
-fn sample(config: &TrainConfig, data: &Parts) -> (TrainConfig, Parts) {
+/// The part of the data that so many processes measure on, and its configuration.
+fn sample(config: &TrainConfig, data: &Parts, processes: usize) -> (TrainConfig, Parts) {
     let mut config = config.clone();
     let train = config.recipe.batch_size.saturating_mul(MAX_STEPS).min(config.data.train_images);
-    let first = |set: &Option<ImageSet>| set.as_ref().map(|set| set.first(EVALUATED));
+    let first = |set: &Option<ImageSet>| set.as_ref().map(|set| set.first(processes * EVALUATED));
     let sample = Parts {
         name: data.name.clone(),
         classes: data.classes.clone(),

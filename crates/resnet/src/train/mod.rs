@@ -43,6 +43,7 @@ mod shared_evaluation;
 mod snapshot;
 mod state;
 mod step_plan;
+mod step_times;
 mod stop_flag;
 mod tensorboard;
 mod trainer;
@@ -64,7 +65,7 @@ use crate::{
 };
 
 pub use self::{
-    budget::{Speed, measure},
+    budget::{Speed, measure, measure_in_group},
     check_data::check_classes,
     error::TrainError,
     event::{BatchEvent, Event, Started},
@@ -76,6 +77,7 @@ pub use self::{
     memory::largest_batch,
     preview::{Preview, preview},
     run_info::{Ending, RunInfo, RunInfoError, Segment, Time, segments},
+    step_times::{StepTime, step_times},
     stop_flag::StopFlag,
     tensorboard::TensorBoard,
     trainer::needs_cpu,

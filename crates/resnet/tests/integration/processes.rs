@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{Arc, Mutex, atomic::Ordering::Relaxed},
     thread,
+    time::Duration,
 };
 
 use resnet::{
@@ -18,7 +19,10 @@ use resnet::{
     preprocess::Preparation,
     recipe::{ClassWeights, DataParallel, Freeze, Length, Wire},
     run::{LAST, RunFolder},
-    train::{CommError, Event, Group, Outcome, StopFlag, TrainError, join, train, train_in_group},
+    train::{
+        CommError, Event, Group, Outcome, StopFlag, TrainError, join, measure_in_group, step_times,
+        train, train_in_group,
+    },
 };
 use resnet_comm::in_process;
 use resnet_formats::{Data, NamedTensors, safetensors};
@@ -257,7 +261,7 @@ fn a_process_that_fails_ends_the_others() {
 const SIDE: usize = 32;
 
 /// Photos of two classes in a folder, of which the first `damaged` cannot be used.
-fn photos(folder: &Path, count: usize, damaged: usize) -> ImageSet {
+fn photos(folder: &Path, count: usize, damaged: usize, cache: CacheOptions) -> ImageSet {
     fs::create_dir_all(folder).unwrap();
     let mut list = PhotoList::new(folder);
     for index in 0..count {
@@ -270,7 +274,7 @@ fn photos(folder: &Path, count: usize, damaged: usize) -> ImageSet {
         fs::write(folder.join(&name), bytes).unwrap();
         list.push(name.as_bytes(), index as u32 % 2);
     }
-    let options = PhotoOptions { workers: 1, cache: CacheOptions::None };
+    let options = PhotoOptions { workers: 1, cache };
     ImageSet::Photos(Photos::new(list, Preparation::new(SIDE, None, 3), options))
 }
 
@@ -299,8 +303,8 @@ fn of_photos() -> TrainConfig {
 /// The photos that a process has below a folder of its own.
 fn photos_of(root: &Path, damaged: usize) -> Parts {
     let DataConfig { name, classes, normalisation, .. } = of_photos().data;
-    let train = photos(&root.join("train"), 8, 0);
-    let test = Some(photos(&root.join("test"), 4, damaged));
+    let train = photos(&root.join("train"), 8, 0, CacheOptions::None);
+    let test = Some(photos(&root.join("test"), 4, damaged, CacheOptions::None));
     Parts { name, classes, normalisation, train, validation: None, own_validation: false, test }
 }
 
@@ -331,4 +335,66 @@ fn features_are_kept_if_all_processes_can_use_the_same_photos() {
         assert_eq!(by("process 1 cannot use the same photos").len(), damaged, "{notes:?}");
         assert!(!by("classifier").contains(&1), "{notes:?}");
     }
+}
+
+/// What this many processes come to, which all do the same.
+fn each<T: Send + 'static>(
+    processes: usize,
+    work: impl Fn(&Group) -> T + Send + Sync + 'static,
+) -> Vec<T> {
+    let work = Arc::new(work);
+    let start = |transport| {
+        let work = Arc::clone(&work);
+        thread::spawn(move || {
+            let group = Group::start(move || Ok::<_, CommError>(transport)).unwrap();
+            let end = work(&group);
+            group.finish(0).unwrap();
+            end
+        })
+    };
+    let threads: Vec<_> = in_process(processes).into_iter().map(start).collect();
+    threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+}
+
+#[test]
+fn processes_measure_a_speed_together() {
+    let folder = tempfile::tempdir().unwrap();
+    for is_frozen in [false, true] {
+        let root = folder.path().to_owned();
+        let speeds = each(2, move |group| {
+            let own = root.join(group.rank().to_string());
+            let (mut config, mut data) = (of_photos(), photos_of(&own, 0));
+            if !is_frozen {
+                config.recipe.freeze.clear();
+            }
+            if group.rank() == 1 {
+                // Process 0 sends the weights of a run.
+                config.init_from = Some(own.join("not-here.safetensors"));
+                // Process 0 has no cache.
+                let cache = CacheOptions::Memory { bytes: 1 << 20 };
+                data.train = photos(&own.join("train"), 8, 0, cache);
+            }
+            measure_in_group(group, &config, &data, &Cpu::new(1).unwrap()).unwrap()
+        });
+        assert!(speeds.iter().all(|speed| speed.step > 0.0 && speed.epoch_end > 0.0), "{speeds:?}");
+    }
+}
+
+#[test]
+fn processes_that_cannot_share_a_run_do_not_measure_it() {
+    let errors = each(3, |group| {
+        let data: Parts = dataset().into();
+        measure_in_group(group, &in_shards(4), &data, &Cpu::new(1).unwrap()).unwrap_err()
+    });
+    assert!(errors.iter().all(|error| matches!(error, TrainError::Shards(_))), "{errors:?}");
+}
+
+#[test]
+fn steps_are_timed_until_the_first_process_has_had_its_time() {
+    let times = each(2, |group| {
+        let time = Duration::from_millis(if group.rank() == 0 { 600_000 } else { 100 });
+        step_times(group, &in_shards(2), dataset(), &Cpu::new(1).unwrap(), 2, time).unwrap()
+    });
+    assert!(!times[0].is_empty() && times[0].len() == times[1].len(), "{times:?}");
+    assert!(times.concat().iter().all(|time| time.waited <= time.step), "{times:?}");
 }

@@ -159,7 +159,8 @@ impl Training<'_> {
         } else {
             self.check_photos()?;
             let args = setup.train_args(run, Some(self.decided));
-            let (folder, data, device) = start(&args, loading, interrupt, &mut None)?;
+            let (folder, data, device) =
+                start(&Group::alone(), &args, loading, interrupt, &mut None)?;
             (folder, data, None, device)
         };
         let session = Session {

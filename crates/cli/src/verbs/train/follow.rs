@@ -22,9 +22,21 @@ pub(super) fn run(group: &Group, args: &TrainArgs, global: &Global) -> anyhow::R
     let global = &Global { quiet: true, ..*global };
     let cpu = global.cpu()?;
     let interrupt = Interrupt::of_training(group.size()).context("cannot catch Ctrl-C")?;
-    let Announcement { config, photos } = Announcement::receive(group)?;
-    let data = load(&config, &photos, args, global, &interrupt);
-    let data = processes::tell_loaded(group, data)?;
+    let mut kept = None;
+    let (config, data) = loop {
+        let Announcement { trains, config, photos } = Announcement::receive(group)?;
+        let data = match kept.take() {
+            Some(data) => Ok(data),
+            None => load(&config, &photos, args, global, &interrupt),
+        };
+        let data = processes::tell_loaded(group, data)?;
+        if trains {
+            break (config, data);
+        }
+        // The plan is that of process 0.
+        train::measure_in_group(group, &config, &data, &cpu)?;
+        kept = Some(data);
+    };
     let mut say = |event: &Event| {
         if let Event::Note(note) = event
             && !is_quiet

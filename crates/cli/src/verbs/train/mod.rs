@@ -1,5 +1,6 @@
 //! `resnet train`: starts or resumes a run.
 
+mod announce;
 mod follow;
 mod resume;
 mod start;
@@ -10,11 +11,12 @@ use anyhow::Context;
 use resnet::{
     Device,
     data::Parts,
-    run::{PHOTOS, RunFolder},
+    run::RunFolder,
     train::{self, EpochMetrics, Event, Group, Log, Outcome, RunInfo, TensorBoard, TrainError},
 };
 use resnet_formats::{Shown, quoted_path};
 
+use self::announce::announce;
 pub(super) use self::{
     resume::resume,
     start::{NewRun, configure, load, start},
@@ -22,11 +24,10 @@ pub(super) use self::{
 use crate::{
     args::{Global, TrainArgs, Ui},
     cores,
-    error::Usage,
     interrupt::{Interrupt, Interrupted},
     photo_folder::RunPhotos,
     print,
-    processes::{self, Announcement},
+    processes,
     progress::{Position, Progress},
 };
 
@@ -41,18 +42,11 @@ pub(crate) fn run(args: &TrainArgs, global: &Global) -> anyhow::Result<ExitCode>
     processes::end(group, result)
 }
 
-/// More bytes than the names of any photos have.
-const MOST_NAMES: u64 = 1 << 30;
-
 /// Trains as process 0, or alone.
 fn run_first(group: &Group, args: &TrainArgs, global: &Global) -> anyhow::Result<u8> {
     let interrupt = Interrupt::of_training(group.size()).context("cannot catch Ctrl-C")?;
     if let Some(note) = cores::binding_note().filter(|_| global.threads.is_none()) {
         global.note(note);
-    }
-    if group.size() > 1 && args.recipe.budget.is_some() {
-        let message = "--budget measures one process: with several, give --epochs";
-        return Err(Usage(message.into()).into());
     }
     // Seconds of training that a --budget planned.
     let mut planned = None;
@@ -63,22 +57,11 @@ fn run_first(group: &Group, args: &TrainArgs, global: &Global) -> anyhow::Result
             (folder, data, note, device)
         }
         _ => {
-            let (folder, data, device) = start(args, global, &interrupt, &mut planned)?;
+            let (folder, data, device) = start(group, args, global, &interrupt, &mut planned)?;
             (folder, data, None, device)
         }
     };
-    if group.size() > 1 {
-        let photos = match folder.config().data.photos {
-            Some(_) => {
-                let names = folder.path().join(PHOTOS);
-                resnet_formats::read(&names, MOST_NAMES)
-                    .with_context(|| format!("cannot read {}", names.shown()))?
-            }
-            None => Vec::new(),
-        };
-        Announcement { config: folder.config().clone(), photos }.send(group)?;
-        processes::check_loaded(group).inspect_err(|_| folder.abandon())?;
-    }
+    announce(group, true, folder.config(), &data).inspect_err(|_| folder.abandon())?;
     let (mut printed, mut lines) = (Ok(()), 0);
     let began = Instant::now();
     let session = Session {
@@ -105,7 +88,7 @@ fn run_first(group: &Group, args: &TrainArgs, global: &Global) -> anyhow::Result
             // Not of a run that --patience ended.
             let is_whole = last.epoch == folder.config().epochs();
             if let Some(planned) = planned.filter(|_| is_whole) {
-                let note = drift(planned, began.elapsed().as_secs_f64());
+                let note = drift(planned, began.elapsed().as_secs_f64(), group.size());
                 if let Ok(mut log) = Log::open(folder.path()) {
                     log.write(&Event::Note(note.clone()));
                 }
@@ -206,12 +189,13 @@ impl Session<'_> {
     }
 }
 
-/// How the time of a run compares with the plan of its --budget.
-fn drift(planned: f64, took: f64) -> String {
+/// How the time of a run compares with the plan of its --budget, which so many processes measured.
+fn drift(planned: f64, took: f64, processes: usize) -> String {
     let change = 100.0 * (took / planned - 1.0);
     let more = if change > 0.0 { "more" } else { "less" };
+    let of = if processes > 1 { format!(", of {processes} processes") } else { String::new() };
     format!(
-        "planned {}, took {}: {:.1}% {more} time than by the speed that was measured first",
+        "planned {}, took {}: {:.1}% {more} time than by the speed that was measured first{of}",
         print::clock(planned),
         print::clock(took),
         change.abs()

@@ -11,9 +11,10 @@ use resnet::{
     data::{self as sets, Flip, Normalisation, Parts},
     model_file::{Partial, PublishedWeights, Weights},
     run::{Place, RunFolder},
-    train,
+    train::{self, Group},
 };
 
+use super::announce::announce;
 use crate::{
     args::{DataArg, Global, InitArg, TrainArgs},
     config::{self, Settings, StartingPoint},
@@ -72,8 +73,10 @@ fn fit_batch(
     config::fit_memory(config, args, kept, cpu, global)
 }
 
-/// Starts a new run: loads its data, writes its configuration, creates its folder.
+/// Starts a new run: loads its data, writes its configuration, creates its folder. The other processes of the group, whose
+/// first this is, only measure its speed, if there is a `--budget`.
 pub(in crate::verbs) fn start(
+    group: &Group,
     args: &TrainArgs,
     global: &Global,
     interrupt: &Interrupt,
@@ -86,15 +89,22 @@ pub(in crate::verbs) fn start(
     };
     let NewRun { settings, start, data, mut config } = configure(args, global, interrupt, examine)?;
     let (args, cpu) = (&settings.args, &global.cpu()?);
-    let device = global.training_device(&config, args.parallel.processes)?;
+    let device = global.training_device(&config, group.size())?;
+    train::check_processes(&config, group.size())?;
     if let Some(budget) = args.recipe.budget {
+        let of = match group.size() {
+            1 => String::new(),
+            processes => format!(" of {processes} processes together"),
+        };
         global.status(format!(
-            "measuring the training speed to fit {}",
+            "measuring the training speed{of} to fit {}",
             humantime::format_duration(budget)
         ));
         let mut fit = |config: &mut TrainConfig| -> anyhow::Result<f64> {
-            let (speed, an_epoch) =
-                (train::measure(config, &data, &device)?, config.steps_per_epoch());
+            interrupt.check()?;
+            announce(group, false, config, &data)?;
+            let speed = train::measure_in_group(group, config, &data, &device)?;
+            let an_epoch = config.steps_per_epoch();
             let steps = speed.steps_within(budget, an_epoch);
             // After those that another program has trained.
             config.total_steps = steps + (config.first_epoch() - 1) * an_epoch;
@@ -126,7 +136,6 @@ pub(in crate::verbs) fn start(
         }
         overrides::end_freeze(&args.recipe, &mut config)?;
     }
-    train::check_processes(&config, args.parallel.processes)?;
     interrupt.check()?;
     if !args.data.may_be_mirrored() && config.recipe.augment.flip == Flip::Never {
         global.note(format!(
