@@ -65,7 +65,7 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Verb::Archs(output) => verbs::archs::run(*output)?,
         Verb::Devices(output) => verbs::devices::run(*output, global)?,
         Verb::Recipes(output) => verbs::recipes::run(*output, global)?,
-        Verb::Bench(args) => verbs::bench::run(args, global)?,
+        Verb::Bench(args) => return verbs::bench::run(args, global),
         Verb::Data(verb) => verbs::data::run(verb, global)?,
         Verb::Completions(args) => verbs::completions::run(args)?,
         Verb::Man(args) => verbs::man::run(args)?,

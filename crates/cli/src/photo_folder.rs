@@ -11,8 +11,9 @@ use resnet::{
     Arch,
     config::TrainConfig,
     data::{
-        ImageSet, NamedPhotos, Parts, PhotoList, PhotoOptions, PhotoSet, Photos, format_photo_names,
-        parse_photo_names, photo::Preparation, read_photo_names, write_photo_names,
+        ImageSet, NamedPhotos, Parts, PhotoList, PhotoOptions, PhotoSet, Photos,
+        format_photo_names, parse_photo_names, photo::Preparation, read_photo_names,
+        write_photo_names,
     },
     model_file::Model,
     preprocess::Normalisation,

@@ -260,7 +260,7 @@ pub(crate) struct BenchArgs {
     /// Benchmark training steps (input conversion, forward, loss, backward, update) or inference
     #[arg(long, value_enum, default_value = "train")]
     pub(crate) mode: Mode,
-    /// Images per batch
+    /// Images per batch; under mpirun or srun, of all processes together
     #[arg(
         long,
         visible_alias = "batch-size",

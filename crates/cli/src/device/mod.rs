@@ -12,7 +12,7 @@ use resnet::{Cpu, Device};
 pub(crate) use self::gpus::{Listed, list};
 pub(crate) use self::{
     arg::DeviceArg,
-    speed::{RandomImages, TrainingSteps, WARM_UP, images_per_second, repeat},
+    speed::{RATE, RandomImages, TrainingSteps, WARM_UP, images_per_second, repeat},
     work::Work,
 };
 

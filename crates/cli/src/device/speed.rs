@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use resnet::{
     Device, Network,
-    data::Normalisation,
+    data::{ImageSet, Images, Normalisation, Parts},
     engine::{DeviceEvalPlan, Engine, EngineConfig, EngineError, Input, MicroBatch, Targets},
     network::Init,
     optim::SgdConfig,
@@ -18,7 +18,7 @@ use super::work::Work;
 pub(crate) const WARM_UP: usize = 2;
 
 /// A learning rate so small that training on random labels does not diverge.
-const RATE: f32 = 1e-4;
+pub(crate) const RATE: f32 = 1e-4;
 
 /// A batch of random images.
 pub(crate) struct RandomImages {
@@ -42,6 +42,22 @@ impl RandomImages {
 
     pub(crate) fn input(&self) -> Input<'_> {
         Input::Bytes(&self.pixels, &self.normalisation)
+    }
+
+    /// The same as a data set to train on.
+    pub(crate) fn into_parts(self, work: &Work<'_>) -> Parts {
+        let Work { graph, size: [height, width], .. } = *work;
+        let RandomImages { pixels, labels, normalisation } = self;
+        let channels = graph.in_channels();
+        Parts {
+            name: "random images".to_owned(),
+            classes: (0..graph.classes()).map(|class| class.to_string()).collect(),
+            normalisation,
+            train: ImageSet::Memory(Images { height, width, channels, pixels, labels }),
+            validation: None,
+            own_validation: false,
+            test: None,
+        }
     }
 }
 

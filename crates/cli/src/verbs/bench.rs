@@ -1,14 +1,16 @@
 //! `resnet bench`: benchmarks training steps or inference on random images.
 
 mod profile;
+mod shared;
 
-use std::{path::Path, time::Duration};
+use std::{path::Path, process::ExitCode, time::Duration};
 
 use resnet::{
     Device, Dtype, Network,
     engine::{DeviceEvalPlan, EvalPlan},
     network::Init,
     profile::{Peaks, Profiler, median},
+    train::Group,
 };
 use resnet_formats::printable;
 use serde::Serialize;
@@ -17,25 +19,32 @@ use crate::{
     args::{BenchArgs, Global, Mode},
     device::{DeviceArg, RandomImages, TrainingSteps, WARM_UP, Work, repeat},
     error::Usage,
-    print,
+    print, processes,
 };
 
 #[derive(Serialize)]
 struct Record {
     arch: String,
     mode: &'static str,
+    /// Images of all processes together.
     batch: usize,
     image_size: usize,
     dtype: Dtype,
     /// The GPU that computed, with its driver; none if the CPU did.
     #[serde(skip_serializing_if = "Option::is_none")]
     gpu: Option<String>,
+    processes: usize,
+    /// Of each process.
     threads: usize,
     isa: &'static str,
     /// Median.
     ms_per_step: f64,
+    /// Of a step, how long process 0 waits for others, and takes in what they sent: the median. None if it is alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    communication_ms_per_step: Option<f64>,
+    /// Of all processes together.
     images_per_second: f64,
-    /// None where it is not known.
+    /// Of this process; none where it is not known.
     peak_memory_mb: Option<f64>,
     steps: usize,
     #[serde(flatten)]
@@ -45,8 +54,15 @@ struct Record {
 /// The time of each step after the warm-up, and of its operations with `--profile`.
 type Times = (Vec<Duration>, Option<Profiler>);
 
-pub(crate) fn run(args: &BenchArgs, global: &Global) -> anyhow::Result<()> {
-    let (time, side) = (Duration::from_secs_f64(args.seconds), side(args));
+pub(crate) fn run(args: &BenchArgs, global: &Global) -> anyhow::Result<ExitCode> {
+    let group = processes::group()?;
+    let result = bench(&group, args, global).map(|()| 0);
+    processes::end(group, result)
+}
+
+/// Benchmarks as one process of a group, of which the first prints the result.
+fn bench(group: &Group, args: &BenchArgs, global: &Global) -> anyhow::Result<()> {
+    let side = side(args);
     let graph = args.arch.graph(args.arch.default_classes());
     let work = Work {
         graph: &graph,
@@ -55,20 +71,24 @@ pub(crate) fn run(args: &BenchArgs, global: &Global) -> anyhow::Result<()> {
         size: [side; 2],
         trains: args.mode == Mode::Train,
     };
-    let device = match (args.profile && args.mode == Mode::Eval, global.device) {
-        (false, _) => global.device(work)?,
-        (true, DeviceArg::Gpu(_)) => {
-            let message =
-                "--mode eval --profile times the operations of the CPU: leave out --device";
-            return Err(Usage(message.into()).into());
+    let (device, (mut times, profiler), waits) = if group.size() > 1 {
+        let (device, steps) = shared::times(group, &work, args, global)?;
+        if !group.is_first() {
+            return Ok(());
         }
-        (true, _) => Device::Cpu(global.cpu()?),
+        let (times, waits): (Vec<_>, Vec<_>) =
+            steps.iter().map(|time| (time.step, time.waited)).unzip();
+        (device, (times, None), Some(waits))
+    } else {
+        let device = device(&work, args, global)?;
+        let time = Duration::from_secs_f64(args.seconds);
+        let times = match args.mode {
+            Mode::Train => time_training(&work, args, &device, time)?,
+            Mode::Eval => time_inference(&work, args, &device, time)?,
+        };
+        (device, times, None)
     };
     let cpu = device.cpu();
-    let (mut times, profiler) = match args.mode {
-        Mode::Train => time_training(&work, args, &device, time)?,
-        Mode::Eval => time_inference(&work, args, &device, time)?,
-    };
     let step = median(&mut times);
     let seconds = step.as_secs_f64();
     // Before the peaks are measured: that allocates memory too.
@@ -87,9 +107,11 @@ pub(crate) fn run(args: &BenchArgs, global: &Global) -> anyhow::Result<()> {
         image_size: side,
         dtype: args.dtype.into(),
         gpu: device.gpu_name(),
+        processes: group.size(),
         threads: cpu.threads(),
         isa: cpu.isa().name(),
         ms_per_step: 1e3 * seconds,
+        communication_ms_per_step: waits.map(|mut waits| 1e3 * median(&mut waits).as_secs_f64()),
         images_per_second: args.batch as f64 / seconds,
         peak_memory_mb,
         steps: times.len(),
@@ -102,16 +124,35 @@ pub(crate) fn run(args: &BenchArgs, global: &Global) -> anyhow::Result<()> {
     let images = print::counted(*batch as u64, "image");
     print::line(format!("{arch}, {mode}, {images} of {image_size}x{image_size}, {dtype}"))?;
     let device = record.gpu.as_deref().unwrap_or(isa);
-    let threads = print::counted(*threads as u64, "thread");
+    let mut threads = print::counted(*threads as u64, "thread");
+    let (mut wait, mut of) = (String::new(), "");
+    if let Some(ms) = record.communication_ms_per_step {
+        threads = format!("{} processes of {threads}", record.processes);
+        wait = format!(", {ms:.2} ms of it waiting for other processes");
+        of = " (process 0)";
+    }
     print::line(format!("  device       {}, {threads}", printable(device)))?;
-    print::line(format!("  step         {:.2} ms (median of {steps})", record.ms_per_step))?;
+    print::line(format!("  step         {:.2} ms (median of {steps}){wait}", record.ms_per_step))?;
     print::line(format!("  throughput   {:.1} images/s", record.images_per_second))?;
     if let Some(mb) = record.peak_memory_mb {
-        print::line(format!("  peak memory  {mb:.0} MB"))?;
+        print::line(format!("  peak memory  {mb:.0} MB{of}"))?;
     }
     match &record.profile {
         Some(profile) => profile.print(record.ms_per_step),
         None => Ok(()),
+    }
+}
+
+/// What a process alone computes with.
+fn device(work: &Work<'_>, args: &BenchArgs, global: &Global) -> anyhow::Result<Device> {
+    match (args.profile && args.mode == Mode::Eval, global.device) {
+        (false, _) => global.device(*work),
+        (true, DeviceArg::Gpu(_)) => {
+            let message =
+                "--mode eval --profile times the operations of the CPU: leave out --device";
+            Err(Usage(message.into()).into())
+        }
+        (true, _) => Ok(Device::Cpu(global.cpu()?)),
     }
 }
 

@@ -87,6 +87,54 @@ fn assert_refused(done: &Finished, parts: &[&str]) {
 }
 
 #[test]
+fn a_budget_is_planned_for_all_processes() {
+    let s = Sandbox::new();
+    write_photos(&s, &["cats", "dogs"], 20);
+    let of_photos = ["train", "photos", "--arch", "resnet8", "--image-size", "32"];
+    let of_photos = [&of_photos[..], &["--init", "none", "--recipe", "walkthrough"]].concat();
+    for name in LAUNCHERS {
+        for args in [&small(&[])[..], &of_photos] {
+            let more = ["--threads", "1", "--budget", "2s", "--out", "run"];
+            let Some(done) = under(&s, name, "2", &[args, &more].concat()) else { continue };
+            let done = done.success();
+            for part in [
+                "measuring the training speed of 2 processes together to fit 2s",
+                "time than by the speed that was measured first, of 2 processes",
+            ] {
+                assert_eq!(done.stderr.matches(part).count(), 1, "{part}: {done:?}");
+            }
+            let metrics = std::fs::read_to_string(s.path("run/metrics.jsonl")).unwrap();
+            assert!(!metrics.is_empty());
+            std::fs::remove_dir_all(s.path("run")).unwrap();
+        }
+    }
+}
+
+#[test]
+fn processes_share_the_steps_of_a_benchmark() {
+    let s = Sandbox::new();
+    for name in LAUNCHERS {
+        let args = ["bench", "--arch", "resnet8", "--batch", "8", "--seconds", "0.1"];
+        let args = [&args[..], &["--threads", "1"]].concat();
+        let Some(done) = under(&s, name, "2", &[&args[..], &["--json"]].concat()) else { continue };
+        let done = done.success();
+        // One process speaks.
+        let record: serde_json::Value = serde_json::from_str(&done.stdout).unwrap();
+        assert_eq!((&record["processes"], &record["batch"]), (&2.into(), &8.into()));
+        let number = |key: &str| record[key].as_f64().unwrap();
+        let (ms, rate) = (number("ms_per_step"), number("images_per_second"));
+        assert!((rate * ms / 8000.0 - 1.0).abs() < 1e-6, "{record}");
+        assert!((0.0..=ms).contains(&number("communication_ms_per_step")), "{record}");
+        let text = under(&s, name, "2", &args).unwrap().success().stdout;
+        assert!(text.contains("2 processes of 1 thread") && text.contains("waiting for"), "{text}");
+    }
+    let alone =
+        s.json(&["bench", "--arch", "resnet8", "--batch", "4", "--seconds", "0.01", "--json"]);
+    assert_eq!(alone[0]["processes"], 1);
+    assert!(alone[0].get("communication_ms_per_step").is_none(), "{alone:?}");
+}
+
+#[test]
 fn what_processes_cannot_do_is_said_once() {
     let s = Sandbox::new();
     for name in LAUNCHERS {
@@ -95,8 +143,15 @@ fn what_processes_cannot_do_is_said_once() {
         };
         let Some(done) = train("3", &["--shards", "4"]) else { continue };
         assert_refused(&done, &["3 processes cannot share batches of 4 shards"]);
-        let budget = small(&["--budget", "10s", "--out", "run"]);
-        assert_refused(&under(&s, name, "2", &budget).unwrap(), &["--budget", "--epochs"]);
+        let budget = small(&["--budget", "10s", "--shards", "4", "--out", "run"]);
+        assert_refused(&under(&s, name, "3", &budget).unwrap(), &["3 processes cannot share"]);
+        for option in ["--mode eval", "--profile"] {
+            let bench = ["bench", "--arch", "resnet8", "--batch", "4"];
+            let bench: Vec<&str> = bench.into_iter().chain(option.split(' ')).collect();
+            assert_refused(&under(&s, name, "2", &bench).unwrap(), &[option, "one process"]);
+        }
+        let bench = ["bench", "--arch", "resnet8", "--batch", "1"];
+        assert_refused(&under(&s, name, "2", &bench).unwrap(), &["2 processes", "--batch"]);
         assert_refused(
             &train("2", &["--shards", "4", "--sync-batch-norm"]).unwrap(),
             &["4 processes"],

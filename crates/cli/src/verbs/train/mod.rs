@@ -26,8 +26,7 @@ use crate::{
     cores,
     interrupt::{Interrupt, Interrupted},
     photo_folder::RunPhotos,
-    print,
-    processes,
+    print, processes,
     progress::{Position, Progress},
 };
 
