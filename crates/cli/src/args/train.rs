@@ -31,7 +31,7 @@ pub(crate) struct TrainArgs {
     #[arg(value_name = "DATA", default_value = "cifar10", value_parser = DataArg::parser(), add = completion::data_or_folder())]
     pub(crate) data: DataArg,
     /// Network architecture (`resnet archs` lists them) [default: that of the file in --init, --resume
-    /// or --config; else resnet18 for photos, and of a recipe resnet8-sprint (sprint), resnet20 (paper) or
+    /// or --config; else resnet18 for photos, and of a recipe resnet11-sprint (sprint), resnet20 (paper) or
     /// resnet18-cifar (any other)]
     #[arg(long, value_name = "NAME", default_value = DEFAULT_ARCH, hide_default_value = true, add = completion::archs())]
     pub(crate) arch: Arch,

@@ -51,7 +51,7 @@ impl Recipe {
     /// The network of a recipe, where no other is given.
     pub fn default_arch(name: &str) -> &'static str {
         match name {
-            "sprint" => "resnet8-sprint",
+            "sprint" => "resnet11-sprint",
             "paper" => "resnet20",
             _ => "resnet18-cifar",
         }
@@ -88,7 +88,7 @@ impl Recipe {
             (length, RunSize { epochs: epochs.unwrap_or(usual as f64), images })
         };
         Some(match name {
-            "sprint" => sprint(run(14)),
+            "sprint" => sprint(run(12)),
             "fast" => fast(arch, run(if arch.family == Family::ImageNet { 16 } else { 15 })),
             finetune::NAME => finetune(arch, epochs, Some((images, classes))),
             "walkthrough" => walkthrough(run(20).0),
@@ -130,16 +130,17 @@ fn sprint((length, run): (Length, RunSize)) -> Recipe {
     let head_scale = 1.0 / 9.0;
     let (norm_scale, stem) =
         (Factors { lr: 0.0, ..Factors::default() }, Factors { lr: 0.0, ..Factors::default() });
-    let batch_size = batch_size(512, run);
+    let batch_size = batch_size(1024, run);
     Recipe {
         batch_size,
-        lr: 0.75 * batch_size as f64 / 512.0,
+        lr: batch_size as f64 / 1024.0,
         label_smoothing: 0.2,
         identity: true,
         head_scale,
         batch_norm_momentum: 0.4,
         whiten: Some(Whiten::default()),
         average: lookahead(batch_size, run),
+        muon: Some(Muon { lr: 0.2, ..Muon::default() }),
         optimizer: SgdConfig {
             momentum: 0.85,
             weight_decay: 1.33e-3,
@@ -148,8 +149,8 @@ fn sprint((length, run): (Length, RunSize)) -> Recipe {
             groups: GroupFactors { norm_scale, stem, ..groups(64.0, head_scale) },
         }
         .into(),
-        schedule: Schedule::OneCycle { peak: 0.23, start: 0.2, end: 0.07 },
-        augment: augment(2, 0),
+        schedule: Schedule::OneCycle { peak: 0.1, start: 0.2, end: 0.07 },
+        augment: augment(if run.epochs < 10.0 { 2 } else { 4 }, 0),
         image_sizes: image_sizes(run),
         ..usual
     }
@@ -271,7 +272,7 @@ mod tests {
     fn steps_are_enough_for_large_batches() {
         for name in ["sprint", "fast"] {
             for (epochs, images, batch) in [
-                (12.0, 50_000, if name == "fast" { 1024 } else { 512 }),
+                (12.0, 50_000, 1024),
                 (10.0, 50_000, 512),
                 (3.0, 50_000, 256),
                 (1.0, 50_000, 128),

@@ -68,7 +68,7 @@ fn the_papers_rates() {
 
 #[test]
 fn muon_follows_the_schedule() {
-    let plain = recipe("sprint", "resnet8-sprint");
+    let plain = Recipe { muon: None, ..recipe("sprint", "resnet11-sprint") };
     let muon = Muon { lr: 0.25, rescale: 4, ..Muon::default() };
     let with_muon = Recipe { muon: Some(muon), ..plain.clone() };
     for step in [0, 1, 4, 30, 98, 99] {
