@@ -63,6 +63,10 @@ pub struct EpochMetrics {
     /// version 0.1.0 call it `held_out_accuracy`.
     #[serde(default, alias = "held_out_accuracy", skip_serializing_if = "Option::is_none")]
     pub validation_accuracy: Option<f64>,
+    /// Images of the set that the best epoch is chosen on, the validation set or else the test set, as far as they
+    /// were evaluated: photos may be missing. Files of earlier versions do not state it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evaluated_images: Option<u64>,
     /// What the best epoch is chosen by, on the validation set if there is one, else on the test set, where
     /// that is not the accuracy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -85,6 +89,15 @@ impl EpochMetrics {
     pub fn score(&self) -> f64 {
         let chosen_by = self.chosen_by.map(|other| other.value);
         chosen_by.or(self.validation_accuracy).or(self.test_accuracy).unwrap_or(0.0)
+    }
+
+    /// Whether it is a better epoch than another: by its score, if both were evaluated on as many images. Otherwise
+    /// that is the better one which was evaluated on more of them.
+    pub fn is_better_than(&self, other: &EpochMetrics) -> bool {
+        match (self.evaluated_images, other.evaluated_images) {
+            (Some(own), Some(theirs)) if own != theirs => own > theirs,
+            _ => self.score() > other.score(),
+        }
     }
 
     /// The loss and accuracy by which the run is judged, with their name: on the test set if there is
@@ -147,25 +160,23 @@ impl State {
     /// The best of the completed epochs, the first of several; none without images to choose by.
     pub(crate) fn best(&self) -> Option<&EpochMetrics> {
         let can_choose = |m: &&EpochMetrics| m.validation_accuracy.or(m.test_accuracy).is_some();
-        let better = |best: &&EpochMetrics, m: &&EpochMetrics| m.score() > best.score();
-        self.history
-            .iter()
-            .filter(can_choose)
-            .reduce(|best, m| if better(&best, &m) { m } else { best })
+        self.best_index().map(|index| &self.history[index]).filter(can_choose)
+    }
+
+    fn best_index(&self) -> Option<usize> {
+        let epochs = self.history.iter().enumerate();
+        let best = epochs.reduce(|best, next| if next.1.is_better_than(best.1) { next } else { best });
+        best.map(|(index, _)| index)
     }
 
     /// Whether the last `patience` epochs, at least one, were no better than one before them.
     pub(crate) fn is_out_of_patience(&self, patience: u64) -> bool {
-        let scores = self.history.iter().map(EpochMetrics::score);
-        let best =
-            scores.enumerate().reduce(|best, next| if next.1 > best.1 { next } else { best });
-        best.is_some_and(|(index, _)| self.history.len() - 1 - index >= patience as usize)
+        self.best_index().is_some_and(|index| self.history.len() - 1 - index >= patience as usize)
     }
 
-    /// Whether the last completed epoch is the best, by its score.
+    /// Whether the last completed epoch is the best.
     pub(crate) fn is_best(&self) -> bool {
-        let Some((last, before)) = self.history.split_last() else { return false };
-        before.iter().all(|m| m.score() < last.score())
+        self.best_index().is_some_and(|index| index + 1 == self.history.len())
     }
 }
 
@@ -216,6 +227,7 @@ pub(crate) mod tests {
             test_accuracy: Some(50.0),
             validation_loss: Some(0.5),
             validation_accuracy: Some(50.0),
+            evaluated_images: None,
             chosen_by: None,
             learning_rate: 0.1,
             seconds: p.seconds,
@@ -251,6 +263,27 @@ pub(crate) mod tests {
         let (validation_accuracy, test_accuracy) = (None, None);
         state.history = vec![EpochMetrics { validation_accuracy, test_accuracy, ..first }];
         assert_eq!(state.best(), None);
+    }
+
+    #[test]
+    fn an_epoch_of_fewer_images_is_not_better() {
+        let mut state = sample();
+        let first = state.history[0].clone();
+        let mut after = |images: Option<u64>, accuracy: f64| {
+            let (evaluated_images, validation_accuracy) = (images, Some(accuracy));
+            state.history.push(EpochMetrics {
+                evaluated_images,
+                validation_accuracy,
+                ..first.clone()
+            });
+            (state.is_best(), state.is_out_of_patience(1))
+        };
+        // The first one does not state its images.
+        assert_eq!(after(Some(6), 100.0), (true, false));
+        assert_eq!(after(Some(8), 75.0), (true, false));
+        assert_eq!(after(Some(6), 100.0), (false, true));
+        assert_eq!(after(Some(8), 75.0), (false, true));
+        assert_eq!(after(Some(8), 87.5), (true, false));
     }
 
     #[test]

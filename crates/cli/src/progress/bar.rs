@@ -196,6 +196,7 @@ mod tests {
             test_accuracy: Some(93.25),
             validation_loss: validation_accuracy.map(|_| 0.5),
             validation_accuracy,
+            evaluated_images: None,
             chosen_by: None,
             learning_rate: 0.001,
             seconds: 4000.0,

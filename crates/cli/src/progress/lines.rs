@@ -68,6 +68,7 @@ mod tests {
             test_accuracy: None,
             validation_loss: None,
             validation_accuracy: None,
+            evaluated_images: None,
             chosen_by: None,
             learning_rate: 0.1,
             seconds: 10.0,

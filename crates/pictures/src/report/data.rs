@@ -84,6 +84,9 @@ pub struct Epoch {
     /// Validation accuracy, percent.
     #[serde(default, alias = "held_out_accuracy")]
     pub validation_accuracy: Option<f64>,
+    /// Images that the best epoch is chosen on, if the run states it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evaluated_images: Option<u64>,
     /// What the best epoch is chosen by, if that is not the accuracy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chosen_by: Option<ChosenBy>,
@@ -253,8 +256,8 @@ impl Run {
         self.metrics.iter().any(|epoch| epoch.validation_accuracy.is_some())
     }
 
-    /// The epoch that the run chose: that with the most of what it chose by, or with the highest accuracy on its
-    /// validation set, or else on the test set; the earliest of equals.
+    /// The epoch that the run chose, of those that were evaluated on most images: that with the most of what it chose
+    /// by, or with the highest accuracy on its validation set, or else on the test set; the earliest of equals.
     pub fn best(&self) -> Option<&Epoch> {
         let has_other = self.metrics.iter().any(|epoch| epoch.chosen_by.is_some());
         let score = |epoch: &Epoch| match (has_other, self.is_validated()) {
@@ -263,7 +266,11 @@ impl Run {
             (false, false) => epoch.test_accuracy,
         };
         let known = self.metrics.iter().filter(|&epoch| score(epoch).is_some());
-        known.rev().max_by(|a, b| score(a).partial_cmp(&score(b)).expect("numbers"))
+        known.rev().max_by(|a, b| match (a.evaluated_images, b.evaluated_images) {
+            (Some(of_a), Some(of_b)) if of_a != of_b => of_a.cmp(&of_b),
+            _ => score(a).partial_cmp(&score(b)).expect("numbers"),
+        })
+|a, b| score(a).partial_cmp(&score(b)).expect("numbers"))
     }
 
     /// Seconds of training so far.

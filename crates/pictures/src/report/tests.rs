@@ -16,6 +16,7 @@ fn epoch(epoch: u64) -> Epoch {
         test_accuracy: Some(85.0 - 50.0 / x),
         validation_loss: None,
         validation_accuracy: None,
+        evaluated_images: None,
         chosen_by: None,
         learning_rate: Some(0.1 / x),
         seconds: Some(61.5),
@@ -188,6 +189,12 @@ fn the_best_epoch_is_the_one_that_the_run_chose() {
     {
         (epoch.validation_accuracy, epoch.test_accuracy) = (Some(validation), Some(test));
     }
+    // Nor where photos were missing.
+    let mut missing = validated.clone();
+    for (epoch, images) in missing.metrics.iter_mut().zip([8, 6, 8]) {
+        epoch.evaluated_images = Some(images);
+    }
+    assert_eq!(missing.best().map(|epoch| epoch.epoch), Some(3));
     let page = html(&report(vec![validated]));
     let card = "<dd>71.00%<small>epoch 2 of 3, by validation accuracy 75.00%</small>";
     assert!(page.contains(card), "{page}");

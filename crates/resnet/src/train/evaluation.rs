@@ -25,6 +25,11 @@ pub(crate) struct Evaluated {
 }
 
 impl Evaluated {
+    /// The set that the best epoch is chosen on.
+    pub(super) fn chosen_on(&self) -> Option<&Accumulator> {
+        self.validation.as_ref().or(self.test.as_ref())
+    }
+
     pub(super) fn is_finite(&self) -> bool {
         [&self.test, &self.validation].into_iter().flatten().all(|set| set.loss().is_finite())
     }

@@ -186,6 +186,7 @@ pub(super) mod tests {
             test_accuracy: Some(10.0),
             validation_loss: None,
             validation_accuracy: None,
+            evaluated_images: None,
             chosen_by: None,
             learning_rate: 0.1,
             seconds: 1.5,

@@ -61,6 +61,7 @@ pub(super) fn epoch_metrics(
         test_accuracy: evaluated.test.as_ref().map(|t| t.accuracy()),
         validation_loss: evaluated.validation.as_ref().map(|h| h.loss()),
         validation_accuracy: evaluated.validation.as_ref().map(|h| h.accuracy()),
+        evaluated_images: evaluated.chosen_on().map(|set| set.images() as u64),
         chosen_by: chosen_by(config, evaluated),
         learning_rate: config.lr_at(p.step - 1),
         seconds: p.seconds,
@@ -76,7 +77,7 @@ fn chosen_by(config: &TrainConfig, evaluated: &Evaluated) -> Option<MetricValue>
         Metric::F1 => Accumulator::f1,
         Metric::Balanced => Accumulator::balanced_accuracy,
     };
-    let set = evaluated.validation.as_ref().or(evaluated.test.as_ref())?;
+    let set = evaluated.chosen_on()?;
     Some(MetricValue { metric: config.recipe.metric, value: of(set) })
 }
 
@@ -119,6 +120,7 @@ mod tests {
         assert_eq!((m.epoch, m.step), (1, 3));
         assert_eq!((m.train_accuracy, m.test_accuracy), (30.0, Some(50.0)));
         assert_eq!(m.validation_accuracy, Some(50.0));
+        assert_eq!(m.evaluated_images, Some(2));
         assert_eq!(m.learning_rate, sample().lr_at(2));
         assert_eq!((state.progress.step, state.progress.epoch, state.progress.batch), (4, 2, 1));
     }

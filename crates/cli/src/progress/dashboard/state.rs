@@ -105,7 +105,7 @@ impl State {
             self.loss.push(middle, epoch.train_loss);
             self.accuracy.push(middle, epoch.train_accuracy);
             self.rate.push(epoch.epoch as f64, f64::from(epoch.learning_rate));
-            if self.best.as_ref().is_none_or(|best| best.score() < epoch.score()) {
+            if self.best.as_ref().is_none_or(|best| epoch.is_better_than(best)) {
                 self.best = Some(epoch.clone());
             }
         }

@@ -259,6 +259,7 @@ mod tests {
             test_accuracy: Some(100.0 - error),
             validation_loss: None,
             validation_accuracy: None,
+            evaluated_images: None,
             chosen_by: None,
             learning_rate: 0.1,
             seconds: 1.0,
