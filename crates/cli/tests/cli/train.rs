@@ -93,7 +93,12 @@ fn a_damaged_run_json_does_not_stop_a_run() {
     s.run(&small(&["--epochs", "2", "--out", "run"])).success();
     assert_eq!(segments(&s.path("run")), [(0, 8, Some("finished".into()))]);
     // As if it were killed before its first checkpoint, and the file damaged afterwards.
-    fs::remove_file(s.path("run/last.safetensors")).unwrap();
+    let lose_all = || {
+        for name in ["last.safetensors", "best.safetensors", "metrics.jsonl"] {
+            fs::remove_file(s.path("run").join(name)).unwrap();
+        }
+    };
+    lose_all();
     fs::write(s.path("run/run.json"), "{\"segments\": [{").unwrap();
     let out = s.run(&["train", "--resume", "run"]).success();
     assert!(out.stderr.contains("note: run/run.json is damaged: "), "{out:#?}");
@@ -103,7 +108,7 @@ fn a_damaged_run_json_does_not_stop_a_run() {
     assert!(log.contains("note: run/run.json is damaged: "), "{log}");
 
     // If run.json cannot be replaced, the run continues without it.
-    fs::remove_file(s.path("run/last.safetensors")).unwrap();
+    lose_all();
     fs::remove_file(s.path("run/run.json")).unwrap();
     fs::create_dir(s.path("run/run.json")).unwrap();
     let out = s.run(&["train", "--resume", "run"]).success();

@@ -29,6 +29,17 @@ pub enum RunError {
     /// The folder is not a run.
     #[error("{} is not a run, nor a checkpoint in one (there is no config.toml): give --resume a run folder, or `last` for the newest in runs", .0.shown())]
     NotARun(PathBuf),
+    /// A run has trained, and the checkpoint that it would resume from is missing.
+    #[error(
+        "{} has no last.safetensors, but it has finished epochs: put the file back, {}",
+        folder.shown(), other_start(folder, best.as_deref())
+    )]
+    NoLast {
+        /// The folder.
+        folder: PathBuf,
+        /// Its best checkpoint, if there is one.
+        best: Option<PathBuf>,
+    },
     /// There are no runs.
     #[error("there is no run in {}, so there is no `last`: give the folder of a run", .0.shown())]
     NoRuns(PathBuf),
@@ -57,5 +68,13 @@ impl RunError {
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> RunError {
         let path = path.to_owned();
         move |source| RunError::Io { action, path, source }
+    }
+}
+
+/// What to do without the last checkpoint of a run.
+fn other_start(folder: &Path, best: Option<&Path>) -> String {
+    match best {
+        Some(best) => format!("or go back to the best epoch with --resume {}", quoted_path(best)),
+        None => format!("or start a new run like it with --config {}", quoted_path(folder)),
     }
 }

@@ -8,7 +8,9 @@ use std::{
 
 use resnet_formats::{atomic_write, is_temporary};
 
-use super::{CONFIG, LAST, LOG, METRICS, PHOTOS, Place, RunError, lock::LockedFolder};
+use super::{
+    BEST, CONFIG, LAST, LOG, METRICS, PHOTOS, Place, RunError, history, lock::LockedFolder,
+};
 use crate::{config::TrainConfig, metrics::EpochMetrics, model_file::SaveFormat};
 
 /// A run folder, locked: no other process can train in it.
@@ -53,16 +55,14 @@ impl RunFolder {
     }
 
     /// Opens a run to resume it. `target` is its folder, or the checkpoint in it to resume from. A
-    /// run without a checkpoint starts again.
+    /// run that has saved nothing yet starts again.
     ///
     /// # Errors
-    /// If the target is not a run, another process trains in it, or its configuration is damaged.
+    /// If the target is not a run, another process trains in it, its configuration is damaged, or its last checkpoint
+    /// is missing.
     pub fn resume(target: &Path) -> Result<RunFolder, RunError> {
-        let (path, resume_from) = if target.is_file() {
-            (folder_of(target), Some(target.to_owned()))
-        } else {
-            (target, Some(target.join(LAST)).filter(|last| last.exists()))
-        };
+        let is_checkpoint = target.is_file();
+        let path = if is_checkpoint { folder_of(target) } else { target };
         if !path.join(CONFIG).is_file() {
             let error = if target.symlink_metadata().is_ok() {
                 RunError::NotARun
@@ -76,6 +76,8 @@ impl RunFolder {
             other => other,
         })?;
         let config = TrainConfig::read(&path.join(CONFIG))?;
+        let resume_from =
+            if is_checkpoint { Some(target.to_owned()) } else { newest_checkpoint(path)? };
         remove_temporary(path).map_err(RunError::io("clean", path))?;
         Ok(RunFolder { path: path.to_owned(), config, resume_from, is_new: false, lock })
     }
@@ -166,6 +168,18 @@ fn folder_of(file: &Path) -> &Path {
     }
 }
 
+/// The checkpoint that a run resumes from; none if it has saved nothing yet.
+fn newest_checkpoint(run: &Path) -> Result<Option<PathBuf>, RunError> {
+    let [last, best] = [LAST, BEST].map(|name| Some(run.join(name)).filter(|file| file.exists()));
+    // A damaged list has epochs too.
+    let has_trained = || !history(run).is_ok_and(|epochs| epochs.is_empty());
+    if last.is_none() && has_trained() {
+        return Err(RunError::NoLast { folder: run.to_owned(), best });
+    }
+    // A first epoch is saved as the best one, then as the last, then it is recorded: a kill may come between.
+    Ok(last.or(best))
+}
+
 /// Removes the temporary files of a killed process.
 fn remove_temporary(folder: &Path) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
@@ -184,7 +198,7 @@ mod tests {
     use super::*;
     use crate::{
         config::tests::sample,
-        run::{BEST, is_training},
+        run::is_training,
     };
 
     #[test]
@@ -210,6 +224,32 @@ mod tests {
         }
         let run = RunFolder::resume(&path).unwrap();
         assert_eq!(run.resume_from(), Some(&*path.join(LAST)));
+    }
+
+    #[test]
+    fn a_run_that_has_trained_does_not_start_again() {
+        let runs = tempfile::tempdir().unwrap();
+        let path = runs.path().join("run");
+        drop(RunFolder::create(&path, &sample()).unwrap());
+        let epochs = crate::metrics::tests::sample().history;
+        let resumed = RunFolder::resume(&path).unwrap();
+        // Killed before its first epoch was recorded.
+        resumed.write_metrics(&[]).unwrap();
+        assert_eq!(resumed.resume_from(), None);
+        drop(resumed);
+        fs::write(path.join(BEST), b"").unwrap();
+        let resumed = RunFolder::resume(&path).unwrap();
+        assert_eq!(resumed.resume_from(), Some(&*path.join(BEST)));
+        // With a recorded epoch, `last` is lost.
+        resumed.write_metrics(&epochs).unwrap();
+        drop(resumed);
+        let message = || RunFolder::resume(&path).unwrap_err().to_string();
+        let best = path.join(BEST);
+        assert!(message().ends_with(&format!("--resume {}", best.display())), "{}", message());
+        fs::remove_file(best).unwrap();
+        assert!(message().ends_with(&format!("--config {}", path.display())), "{}", message());
+        fs::write(path.join(LAST), b"").unwrap();
+        assert_eq!(RunFolder::resume(&path).unwrap().resume_from(), Some(&*path.join(LAST)));
     }
 
     #[test]

@@ -47,13 +47,13 @@ pub enum TrainError {
     /// Photos can no longer be read; the state of the run is saved.
     #[error(
         "{source}; the run is saved: bring the photos back, then resume with --resume {}",
-        quoted_path(run)
+        quoted_path(resume)
     )]
     Lost {
         /// Why.
         source: DataError,
-        /// The run folder.
-        run: PathBuf,
+        /// What to resume: the run folder, or the checkpoint in it that was resumed.
+        resume: PathBuf,
     },
     /// The loader's thread cannot start.
     #[error("cannot start the thread that loads images: {0}; end other programs and try again")]

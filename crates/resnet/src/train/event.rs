@@ -11,7 +11,7 @@ use super::Machine;
 pub enum Event {
     /// Training starts or resumes.
     Started(Started),
-    /// A message about the run's initial weights, or its photos.
+    /// A message about the run: where it starts from, its photos, how it ends.
     Note(String),
     /// The run resumes with another instruction set, GPU or driver: its results will not be bit-identical to
     /// those of an uninterrupted run.

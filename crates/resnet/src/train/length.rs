@@ -9,6 +9,20 @@ use crate::{
     run::{CONFIG, RunError, RunFolder},
 };
 
+/// Says that a run was over before it was resumed, and how it goes on.
+pub(super) fn already_over(run: &RunFolder, state: &State) -> String {
+    let (config, Progress { step, epoch, .. }) = (run.config(), state.progress.clone());
+    let done = epoch - 1;
+    let has_whole_epochs = step == done.saturating_mul(config.steps_per_epoch());
+    let is_stuck = config.recipe.patience.is_some_and(|n| state.is_out_of_patience(n));
+    let mut text = format!("this run was over already, after epoch {done}");
+    if has_whole_epochs && !is_stuck {
+        let run = quoted_path(run.path());
+        text += &format!("; --resume {run} --epochs N trains on, to N epochs in all");
+    }
+    text
+}
+
 /// Changes the length of a run to `epochs` epochs in all, whether or not it is finished, and records
 /// that in its `config.toml`. From its next step on, the learning rate is that of a run of this length.
 /// Returns a message for the user; none if the run has this length already.

@@ -141,11 +141,19 @@ pub(super) struct Output<'a> {
     pub(super) config: &'a TrainConfig,
     /// The folder; none for the processes that write nothing.
     pub(super) run: Option<&'a RunFolder>,
+    /// The step that training begins at, or resumes from.
+    pub(super) first_step: u64,
 }
 
 impl<'a> Output<'a> {
     pub(super) fn folder(&self) -> &'a Path {
         self.run.map_or(Path::new(""), RunFolder::path)
+    }
+
+    /// The checkpoint that the run resumed from, if it is another one than its last.
+    pub(super) fn earlier_checkpoint(&self) -> Option<&'a Path> {
+        let file = self.run?.resume_from()?;
+        (file != self.folder().join(LAST)).then_some(file)
     }
 
     pub(super) fn diverged(&self, state: &State) -> TrainError {
@@ -172,6 +180,22 @@ impl<'a> Output<'a> {
         Ok(())
     }
 
+    /// Saves the last checkpoint, and the metrics that it has. Before a resumed run has trained on a batch, there is
+    /// nothing to save: it may have gone back to an earlier checkpoint, and its last one stays until then.
+    pub(super) fn save_last(
+        &self,
+        trainer: &Trainer<'_>,
+        state: &State,
+        listen: &mut dyn FnMut(&Event),
+    ) -> Result<(), TrainError> {
+        let is_resumed = self.run.is_some_and(|run| run.resume_from().is_some());
+        if is_resumed && state.progress.step == self.first_step {
+            return Ok(());
+        }
+        self.save(LAST, trainer, state, listen)?;
+        self.write_metrics(state)
+    }
+
     /// Saves what is left of an epoch that cannot go on.
     pub(super) fn lost(
         &self,
@@ -183,8 +207,10 @@ impl<'a> Output<'a> {
         if self.run.is_none() {
             return source.into();
         }
-        match self.save(LAST, trainer, state, listen) {
-            Ok(()) => TrainError::Lost { source, run: self.folder().to_owned() },
+        let is_back = state.progress.step == self.first_step;
+        let from = self.earlier_checkpoint().filter(|_| is_back).unwrap_or(self.folder());
+        match self.save_last(trainer, state, listen) {
+            Ok(()) => TrainError::Lost { source, resume: from.to_owned() },
             Err(error) => error,
         }
     }

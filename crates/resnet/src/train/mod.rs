@@ -83,9 +83,10 @@ pub use self::{
     trainer::needs_cpu,
 };
 use self::{
+    length::already_over,
     member::{Output, agree_on_metrics, compare_weights},
     shards::agree,
-    state::{add_batch, epoch_metrics, initial_state},
+    state::{add_batch, dropped_epochs, epoch_metrics, initial_state},
     trainer::Trainer,
 };
 pub use crate::metrics::EpochMetrics;
@@ -135,16 +136,21 @@ pub fn train_in_group(
     stop: &StopFlag,
     listen: &mut dyn FnMut(&Event),
 ) -> Result<Outcome, TrainError> {
-    let output = Output { config: run.config(), run: Some(run) };
     let (mut trainer, state, before) =
         prepare(group, run, data.into(), device.into()).inspect_err(|_| run.abandon())?;
     if group.size() > 1 {
         group.broadcast(snapshot::to_bytes(&trainer.engine, &state)?)?;
     }
-    output.write_metrics(&state)?;
+    let output =
+        Output { config: run.config(), run: Some(run), first_step: state.progress.step };
+    let dropped = dropped_epochs(run, &state);
+    if dropped.is_none() {
+        // An earlier process may have been killed before it wrote them.
+        output.write_metrics(&state)?;
+    }
     listen(&Event::Started(trainer.started(run.path(), &state)?));
     let explanation = run.config().explanation().filter(|_| run.resume_from().is_none());
-    let said = explanation.iter().chain(trainer.notes());
+    let said = explanation.iter().chain(trainer.notes()).chain(&dropped);
     said.for_each(|note| listen(&Event::Note(note.clone())));
     let now = trainer.device_name();
     if let Some(before) = before.filter(|before| *before != now) {
@@ -173,7 +179,8 @@ pub fn join(
     let state = state.ok_or_else(|| {
         CommError::Transport("process 0 sent the state of another run".to_owned())
     })?;
-    go(Output { config, run: None }, &mut trainer, state, stop, listen)
+    let output = Output { config, run: None, first_step: state.progress.step };
+    go(output, &mut trainer, state, stop, listen)
 }
 
 /// Trains to the end of a run.
@@ -185,7 +192,7 @@ fn go(
     listen: &mut dyn FnMut(&Event),
 ) -> Result<Outcome, TrainError> {
     let (config, group) = (output.config, trainer.group);
-    let (first_step, mut saved) = (state.progress.step, Instant::now());
+    let mut saved = Instant::now();
     let is_over = |state: &State| {
         let is_stuck = config.recipe.patience.is_some_and(|n| state.is_out_of_patience(n));
         state.progress.epoch > config.epochs() || is_stuck
@@ -198,6 +205,8 @@ fn go(
         if stop != 0 {
             return interrupt(output, trainer, &state, stop, listen);
         }
+    } else if let Some(run) = output.run {
+        listen(&Event::Note(already_over(run, &state)));
     }
     while !is_over(&state) {
         let (_, end) = config.steps_of_epoch(state.progress.epoch);
@@ -228,7 +237,7 @@ fn go(
                 return interrupt(output, trainer, &state, stop, listen);
             }
             if is_due {
-                output.save(LAST, trainer, &state, listen)?;
+                output.save_last(trainer, &state, listen)?;
                 saved = Instant::now();
             }
         }
@@ -264,11 +273,12 @@ fn go(
         output.write_metrics(&state)?;
         saved = Instant::now();
     }
-    // A complete run was resumed from another checkpoint: `last` may be damaged or older.
-    let last_file = output.folder().join(LAST);
-    let resumed_from = output.run.and_then(RunFolder::resume_from);
-    if state.progress.step == first_step && resumed_from != Some(&*last_file) {
-        output.save(LAST, trainer, &state, listen)?;
+    if state.progress.step == output.first_step {
+        // A complete run was resumed, maybe from another checkpoint: `last` may be damaged, older or newer.
+        if output.earlier_checkpoint().is_some() {
+            output.save(LAST, trainer, &state, listen)?;
+        }
+        output.write_metrics(&state)?;
     }
     if let Some(patience) = config.recipe.patience
         && state.progress.epoch <= config.epochs()
@@ -346,7 +356,7 @@ fn interrupt(
     signal: usize,
     listen: &mut dyn FnMut(&Event),
 ) -> Result<Outcome, TrainError> {
-    output.save(LAST, trainer, state, listen)?;
+    output.save_last(trainer, state, listen)?;
     let Progress { epoch, batch, .. } = state.progress;
     listen(&Event::Stopped { folder: output.folder().to_owned(), epoch, batch });
     Ok(Outcome::Interrupted(signal))

@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
+use resnet_formats::Shown;
+
 use super::{BatchEvent, evaluation::Evaluated, shards::Stepped};
 use crate::{
     config::TrainConfig,
     evaluate::Accumulator,
     metrics::{EpochMetrics, Metric, MetricValue, State},
+    run::{RunFolder, history},
 };
 
 /// The state at the start of a run.
@@ -14,6 +17,17 @@ pub(super) fn initial_state(config: &TrainConfig) -> State {
     let epoch = config.first_epoch();
     let (step, _) = config.steps_of_epoch(epoch);
     State::new(epoch, step)
+}
+
+/// The epochs that a run has recorded and its checkpoint has not: what is lost by resuming from it, in words.
+pub(super) fn dropped_epochs(run: &RunFolder, state: &State) -> Option<String> {
+    let file = run.resume_from()?;
+    let (next, last) = (state.progress.epoch, history(run.path()).ok()?.last()?.epoch);
+    let dropped = match last.checked_sub(next)? {
+        0 => format!("epoch {last}"),
+        _ => format!("epochs {next} to {last}"),
+    };
+    Some(format!("{} goes back to epoch {} and drops {dropped}", file.shown(), next - 1))
 }
 
 /// Adds a training batch.

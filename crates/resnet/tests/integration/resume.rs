@@ -181,6 +181,42 @@ fn a_run_resumes_bit_exactly_from_pytorchs_file() {
     assert_eq!(checkpoint(&folder.join(LAST)), expected.last);
 }
 
+/// What follows an earlier checkpoint is dropped, which is said, and not before a batch is trained.
+#[test]
+fn a_run_that_goes_back_keeps_its_files_until_it_trains() {
+    let runs = tempfile::tempdir().unwrap();
+    let folder = runs.path().join("run");
+    let (last, first) = (folder.join(LAST), folder.join("first.safetensors"));
+    let keep_first = |event: &Event| {
+        if !first.exists() && matches!(event, Event::Saved { path } if *path == last) {
+            fs::copy(&last, &first).unwrap();
+        }
+        false
+    };
+    run(&RunFolder::create(&folder, &config()).unwrap(), 2, keep_first);
+    let expected = result(&folder);
+    let files = || [LAST, BEST, METRICS].map(|name| fs::read(folder.join(name)).unwrap());
+    let (before, log) = (files(), || fs::read_to_string(folder.join(LOG)).unwrap());
+    let at_once = |event: &Event| matches!(event, Event::Started(_));
+    assert_eq!(run(&RunFolder::resume(&first).unwrap(), 2, at_once), Outcome::Interrupted(2));
+    assert!(files() == before);
+    let note = format!("{} goes back to epoch 1 and drops epochs 2 to 3\n", first.display());
+    assert_eq!(log().matches(&note).count(), 1, "{}", log());
+
+    // The files are those of the state that is saved next.
+    let at_step = |event: &Event| matches!(event, Event::Batch(b) if b.step == 6);
+    assert_eq!(run(&RunFolder::resume(&first).unwrap(), 2, at_step), Outcome::Interrupted(2));
+    assert_eq!(result(&folder).metrics, expected.metrics[..1]);
+    run(&RunFolder::resume(&folder).unwrap(), 2, |_| false);
+    assert_eq!(log().matches("goes back").count(), 2, "{}", log());
+    assert_eq!(log().matches("over already").count(), 0, "{}", log());
+    assert_eq!(result(&folder).metrics, expected.metrics);
+    assert!(result(&folder).last == expected.last);
+    run(&RunFolder::resume(&folder).unwrap(), 2, |_| false);
+    let over = format!("over already, after epoch 3; --resume {} --epochs N", folder.display());
+    assert!(log().contains(&over), "{}", log());
+}
+
 #[test]
 fn a_run_in_bf16_resumes_bit_exactly() {
     let runs = tempfile::tempdir().unwrap();
