@@ -109,6 +109,18 @@ impl EpochMetrics {
     }
 }
 
+/// The best of these epochs, the first of several; none without images to choose by.
+pub fn best(epochs: &[EpochMetrics]) -> Option<&EpochMetrics> {
+    let can_choose = |m: &&EpochMetrics| m.validation_accuracy.or(m.test_accuracy).is_some();
+    best_index(epochs).map(|index| &epochs[index]).filter(can_choose)
+}
+
+fn best_index(epochs: &[EpochMetrics]) -> Option<usize> {
+    let epochs = epochs.iter().enumerate();
+    let best = epochs.reduce(|best, next| if next.1.is_better_than(best.1) { next } else { best });
+    best.map(|(index, _)| index)
+}
+
 /// The state of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct State {
@@ -159,24 +171,18 @@ impl State {
 
     /// The best of the completed epochs, the first of several; none without images to choose by.
     pub(crate) fn best(&self) -> Option<&EpochMetrics> {
-        let can_choose = |m: &&EpochMetrics| m.validation_accuracy.or(m.test_accuracy).is_some();
-        self.best_index().map(|index| &self.history[index]).filter(can_choose)
-    }
-
-    fn best_index(&self) -> Option<usize> {
-        let epochs = self.history.iter().enumerate();
-        let best = epochs.reduce(|best, next| if next.1.is_better_than(best.1) { next } else { best });
-        best.map(|(index, _)| index)
+        best(&self.history)
     }
 
     /// Whether the last `patience` epochs, at least one, were no better than one before them.
     pub(crate) fn is_out_of_patience(&self, patience: u64) -> bool {
-        self.best_index().is_some_and(|index| self.history.len() - 1 - index >= patience as usize)
+        let since = |best| self.history.len() - 1 - best;
+        best_index(&self.history).is_some_and(|best| since(best) >= patience as usize)
     }
 
     /// Whether the last completed epoch is the best.
     pub(crate) fn is_best(&self) -> bool {
-        self.best_index().is_some_and(|index| index + 1 == self.history.len())
+        best_index(&self.history).is_some_and(|index| index + 1 == self.history.len())
     }
 }
 

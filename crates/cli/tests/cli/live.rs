@@ -116,7 +116,7 @@ fn a_dashboard_needs_a_terminal() {
     );
     assert!(out.stderr.contains("epoch 1: train loss "), "{out:#?}");
     assert!(!out.stderr.contains('\x1b'), "{out:#?}");
-    assert_eq!(out.stdout.lines().count(), 1, "{out:#?}");
+    assert_eq!(out.stdout.lines().count(), 2, "{out:#?}");
     assert!(!s.path("run/tensorboard").exists(), "not without --tensorboard");
 }
 

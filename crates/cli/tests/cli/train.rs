@@ -129,19 +129,27 @@ fn another_instruction_set_is_noted() {
 }
 
 #[test]
-fn quiet_prints_nothing_and_json_one_line_per_epoch() {
+fn quiet_prints_nothing_and_json_a_line_per_epoch_and_one_at_the_end() {
     let s = Sandbox::new();
     let out = s.run(&small(&["--epochs", "2", "--json", "--quiet"])).success();
     assert_eq!(out.stderr, "");
-    let lines: Vec<Value> =
-        out.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!((lines.len(), &lines[1]["epoch"]), (2, &2.into()));
-    // The run is finished: the last line is printed again.
-    let again = s.json(&["train", "--resume", "last", "--json"]);
-    assert_eq!(again, lines[1..]);
     let runs: Vec<_> = fs::read_dir(s.path("runs")).unwrap().collect();
     let name = runs[0].as_ref().unwrap().file_name().into_string().unwrap();
     assert!(runs.len() == 1 && name.starts_with("resnet8-synthetic-2"), "{name}");
+    let run = format!("runs/{name}");
+    let text = fs::read_to_string(s.path(&run).join("metrics.jsonl")).unwrap();
+    let (epochs, end) = out.stdout.split_at(text.len());
+    assert_eq!(epochs, text);
+    let end: Value = serde_json::from_str(end).unwrap();
+    let expected: [Value; 3] = ["finished".into(), run.clone().into(), 2.into()];
+    assert_eq!(["outcome", "folder", "epoch"].map(|key| end[key].clone()), expected);
+    assert!([1, 2].contains(&end["best_epoch"].as_u64().unwrap()), "{end}");
+    // The run is finished: nothing is trained, which is said.
+    assert_eq!(s.json(&["train", "--resume", "last", "--json"]), [end]);
+    let again = s.run(&["train", "--resume", "last"]).success();
+    let over = format!("this run was over already, after epoch 2; --resume {run} --epochs N");
+    assert!(again.stderr.contains(&over), "{again:#?}");
+    assert!(again.stdout.ends_with(&format!("%, saved in {run}\n")), "{again:#?}");
 }
 
 #[test]

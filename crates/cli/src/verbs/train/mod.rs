@@ -5,16 +5,24 @@ mod follow;
 mod resume;
 mod start;
 
-use std::{path::Path, process::ExitCode, time::Instant};
+use std::{
+    path::Path,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context;
 use resnet::{
     Device,
     data::Parts,
-    run::RunFolder,
-    train::{self, EpochMetrics, Event, Group, Log, Outcome, RunInfo, TensorBoard, TrainError},
+    metrics,
+    run::{self, RunFolder},
+    train::{
+        self, Ending, EpochMetrics, Event, Group, Log, Outcome, RunInfo, TensorBoard, TrainError,
+    },
 };
 use resnet_formats::{Shown, quoted_path};
+use serde::Serialize;
 
 use self::announce::announce;
 pub(super) use self::{
@@ -26,6 +34,7 @@ use crate::{
     cores,
     interrupt::{Interrupt, Interrupted},
     photo_folder::RunPhotos,
+    photos::json_name,
     print, processes,
     progress::{Position, Progress},
 };
@@ -61,7 +70,7 @@ fn run_first(group: &Group, args: &TrainArgs, global: &Global) -> anyhow::Result
         }
     };
     announce(group, true, folder.config(), &data).inspect_err(|_| folder.abandon())?;
-    let (mut printed, mut lines) = (Ok(()), 0);
+    let (mut printed, mut has_trained) = (Ok(()), false);
     let began = Instant::now();
     let session = Session {
         group,
@@ -73,12 +82,11 @@ fn run_first(group: &Group, args: &TrainArgs, global: &Global) -> anyhow::Result
         tensorboard: args.tensorboard,
     };
     let outcome = session.train(&folder, data, note, None, &mut |event| {
-        if let Event::EpochEnd { metrics, .. } = event
-            && args.output.json
-            && printed.is_ok()
-        {
-            printed = print::json(metrics);
-            lines += 1;
+        if let Event::EpochEnd { metrics, .. } = event {
+            has_trained = true;
+            if args.output.json && printed.is_ok() {
+                printed = print::json(metrics);
+            }
         }
     })?;
     match outcome {
@@ -93,15 +101,19 @@ fn run_first(group: &Group, args: &TrainArgs, global: &Global) -> anyhow::Result
                 }
                 global.status(note);
             }
-            if args.output.json && lines == 0 {
-                // The run was complete already.
-                print::json(&last)?;
-            } else if !args.output.json {
-                print::line(result(&last, began, folder.path()))?;
+            if args.output.json {
+                print_end(folder.path(), Ending::Finished)?;
+            } else {
+                let took = has_trained.then(|| began.elapsed());
+                print::line(result(&last, took, folder.path()))?;
             }
             Ok(0)
         }
         Outcome::Interrupted(signal) => {
+            if args.output.json && printed.is_ok() {
+                // The exit code says the same.
+                let _ = print_end(folder.path(), Ending::Interrupted);
+            }
             global.status(format!(
                 "stopped, and the run is saved. Resume it with:\n  resnet train --resume {}",
                 quoted_path(folder.path())
@@ -201,11 +213,32 @@ fn drift(planned: f64, took: f64, processes: usize) -> String {
     )
 }
 
-/// The last line: accuracy, time and folder.
-fn result(last: &EpochMetrics, began: Instant, folder: &Path) -> String {
-    let accuracy = last
-        .held_out()
-        .map_or(String::new(), |(name, _, accuracy)| format!("{name} accuracy {accuracy:.2}% "));
-    let took = print::clock(began.elapsed().as_secs_f64());
-    format!("{accuracy}in {took}, saved in {}", folder.shown())
+/// The last line of `--json`. It has an `epoch` like the others, and no metrics.
+#[derive(Serialize)]
+struct End {
+    outcome: Ending,
+    folder: String,
+    /// The last finished epoch.
+    epoch: Option<u64>,
+    best_epoch: Option<u64>,
+}
+
+fn print_end(folder: &Path, outcome: Ending) -> anyhow::Result<()> {
+    let epochs = run::history(folder)?;
+    print::json(&End {
+        outcome,
+        folder: json_name(folder),
+        epoch: epochs.last().map(|last| last.epoch),
+        best_epoch: metrics::best(&epochs).map(|best| best.epoch),
+    })
+}
+
+/// The last line: accuracy, the time that it took to train, if anything was, and the folder.
+fn result(last: &EpochMetrics, took: Option<Duration>, folder: &Path) -> String {
+    let accuracy =
+        last.held_out().map(|(name, _, accuracy)| format!("{name} accuracy {accuracy:.2}%"));
+    let took = took.map(|took| format!("in {}", print::clock(took.as_secs_f64())));
+    let result: Vec<String> = accuracy.into_iter().chain(took).collect();
+    let saved = format!("saved in {}", folder.shown());
+    if result.is_empty() { saved } else { format!("{}, {saved}", result.join(" ")) }
 }
