@@ -12,7 +12,7 @@ use resnet_formats::{Shown, atomic_write, brief, printable, read_text};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-pub use self::lengths::EarlierLength;
+pub use self::{check::MAX_BATCH_SIZE, lengths::EarlierLength};
 use crate::{data::Normalisation, models::Arch, optim::Rates, recipe::Recipe};
 
 mod check;
@@ -164,6 +164,9 @@ impl TrainConfig {
     pub fn read(path: &Path) -> Result<TrainConfig, ConfigError> {
         let error = |message: String| ConfigError { path: path.to_owned(), message };
         let text = read_text(path, MAX_BYTES).map_err(|e| error(format!("cannot be read: {e}")))?;
+        if text.trim().is_empty() {
+            return Err(error("is empty: it must have the settings of a run".to_owned()));
+        }
         let config: TrainConfig = toml::from_str(&text).map_err(|e| error(in_a_line(&e, &text)))?;
         config.check().map_err(error)?;
         Ok(config)
@@ -297,6 +300,9 @@ pub(crate) mod tests {
             ("resnet8", "resnet9", "unknown architecture 'resnet9'"),
             ("total_steps = 8", "total_steps = 0", "--epochs"),
             ("batch_size = 4", "batch_size = 0", "--batch-size"),
+            ("batch_size = 4", "batch_size = 99999999999", "from 1 to 65536 (--batch-size)"),
+            ("image_size = 32", "image_size = 0", "the image size is 0"),
+            ("limit_train = 12", "limit_train = 0", "limit_train is 0"),
             ("lr = 0.2", "lr = nan", "--lr"),
             ("lr = 0.2", "lr = 1e300", "--lr"),
             (
@@ -337,6 +343,8 @@ pub(crate) mod tests {
             assert!(message().contains(complaint), "{}", message());
             assert_eq!(message().lines().count(), 1, "{}", message());
         }
+        fs::write(&path, "\n").unwrap();
+        assert!(message().contains("config.toml: is empty"), "{}", message());
     }
 
     fn earlier(config: &TrainConfig) -> Vec<(u64, u64)> {

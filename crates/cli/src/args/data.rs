@@ -179,3 +179,21 @@ pub(crate) struct PhotoReadingArgs {
     #[arg(long, value_name = "SIZE", value_parser = values::bytes)]
     pub(crate) cache_size: Option<u64>,
 }
+
+impl PhotoReadingArgs {
+    /// What is wrong with these options for photos, or for other data.
+    pub(crate) fn misuse(&self, are_photos: bool) -> Option<String> {
+        let given = [
+            ("--workers", self.workers.is_some()),
+            ("--cache", self.cache.is_some()),
+            ("--cache-size", self.cache_size.is_some()),
+        ];
+        let option = given.into_iter().find_map(|(option, is_given)| is_given.then_some(option));
+        if !are_photos {
+            return option.map(|option| format!("{option} is for folders of photos"));
+        }
+        let keeps_nothing = self.cache == Some(CachePlace::Nowhere);
+        (keeps_nothing && self.cache_size.is_some())
+            .then(|| "--cache none keeps no photos: leave out --cache-size".to_owned())
+    }
+}

@@ -3,7 +3,7 @@
 use std::{net::Ipv6Addr, path::PathBuf, str::FromStr, time::Duration};
 
 use clap::builder::{PathBufValueParser, TypedValueParser};
-use resnet::{data::photo, predictor};
+use resnet::{config::MAX_BATCH_SIZE, data::photo, predictor};
 
 fn number<T: FromStr>(text: &str, expected: &str, holds: impl Fn(&T) -> bool) -> Result<T, String> {
     text.parse().ok().filter(holds).ok_or_else(|| format!("expected {expected}"))
@@ -26,7 +26,7 @@ pub(crate) fn pictures(text: &str) -> Result<usize, String> {
 
 /// Images per batch.
 pub(crate) fn batch_size(text: &str) -> Result<usize, String> {
-    number(text, "a whole number from 1 to 65536", |n| (1..=65_536).contains(n))
+    number(text, "a whole number from 1 to 65536", |n| (1..=MAX_BATCH_SIZE).contains(n))
 }
 
 /// Side of an image, in pixels.
@@ -52,9 +52,10 @@ pub(crate) fn features() -> impl TypedValueParser<Value = PathBuf> {
     })
 }
 
-/// A learning rate.
+/// A learning rate, which is an `f32` in the end.
 pub(crate) fn rate(text: &str) -> Result<f64, String> {
-    number(text, "a number above 0", |x: &f64| x.is_finite() && *x > 0.0)
+    let holds = |x: &f64| (*x as f32).is_finite() && *x as f32 > 0.0;
+    number(text, "a number above 0, in the range of 32-bit floats", holds)
 }
 
 /// The decay of an average.
@@ -229,7 +230,7 @@ mod tests {
             assert!(count(text).is_err(), "{text}");
         }
         assert_eq!(rate("0.1"), Ok(0.1));
-        for text in ["0", "-0.1", "nan", "inf"] {
+        for text in ["0", "-0.1", "nan", "inf", "1e-50", "1e300"] {
             assert!(rate(text).is_err(), "{text}");
         }
         assert!(decay("0").is_ok() && decay("-0").is_ok() && decay("-1e-4").is_err());

@@ -168,10 +168,10 @@ fn impossible_options_are_named() {
     for (options, code, complaint) in [
         (
             &["--freeze", "layer9"][..],
-            1,
+            2,
             "no layer 'layer9', but conv1, bn1, layer1, layer2, layer3, linear",
         ),
-        (&["--freeze", "backbone,linear"], 1, "leaves no layer to train"),
+        (&["--freeze", "backbone,linear"], 2, "leaves no layer to train"),
         (&["--epochs", "2", "--freeze-epochs", "2"], 2, "--freeze-epochs 2 leaves no epoch"),
         (&["--optimizer", "adamw", "--momentum", "0.5"], 2, "--momentum is for SGD"),
         (&["--optimizer", "adam"], 2, "invalid value 'adam'"),

@@ -314,7 +314,7 @@ fn absurd_runs_are_not_resumed() {
         ("image_size", &*most, "image"),
         ("train_images", &*most, "images"),
         ("limit_train", "999999999", "images"),
-        ("batch_size", &*most, "its recipe differs"),
+        ("batch_size", &*most, "the batch size"),
         ("pad", &*most, "the crop's padding"),
         ("arch", "\"resnet9998\"", "are available"),
     ] {

@@ -55,7 +55,7 @@ fn a_mean_image_goes_from_training_to_files() {
 #[test]
 fn what_a_mean_image_excludes_is_refused() {
     let s = Sandbox::new();
-    s.run(&small(&["--mean-image", "--recipe", "sprint"])).fails(1, &["mean image"]);
+    s.run(&small(&["--mean-image", "--recipe", "sprint"])).fails(2, &["mean image"]);
     let photos = concat!(env!("CARGO_MANIFEST_DIR"), "/../resnet/tests/protocols/photos");
     s.run(&["train", photos, "--arch", "resnet8", "--mean-image"])
         .fails_behind_notes(2, &["--mean-image needs images in memory"]);

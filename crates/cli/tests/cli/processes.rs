@@ -173,8 +173,8 @@ fn one_process_has_shards_too() {
     let config = std::fs::read_to_string(s.path("shards/config.toml")).unwrap();
     assert!(config.contains("[recipe.parallel]\nshards = 2\n"), "{config}");
     train("run", &["--shards", "2", "--sync-batch-norm"]).fails(2, &["start 2 processes, not 1"]);
-    train("run", &["--wire", "bf16"]).fails(1, &["--shards"]);
-    train("run", &["--shards", "65"]).fails(1, &["--shards", "--batch-size"]);
+    train("run", &["--wire", "bf16"]).fails(2, &["--wire", "--shards"]);
+    train("run", &["--shards", "65"]).fails(2, &["--shards", "--batch-size"]);
 }
 
 #[test]

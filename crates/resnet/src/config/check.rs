@@ -10,6 +10,8 @@ use crate::{
     recipe::{DataParallel, Recipe},
 };
 
+/// The most images of a batch.
+pub const MAX_BATCH_SIZE: usize = 65_536;
 /// The most channels of an image.
 const MAX_CHANNELS: usize = 16;
 
@@ -23,6 +25,10 @@ impl TrainConfig {
         let Recipe { lr, batch_size, label_smoothing, augment, parallel, .. } = recipe;
         let normalisation = &self.data.normalisation;
         let finite = |x: f64| x.is_finite() && x >= 0.0;
+        // Other checks compare with it.
+        if self.data.image_size == 0 {
+            return Err("the image size is 0: --image-size must be at least 1".to_owned());
+        }
         recipe.schedule.check()?;
         recipe.mix.map_or(Ok(()), |mix| mix.check())?;
         recipe.transform.as_ref().map_or(Ok(()), |transform| transform.check())?;
@@ -73,9 +79,13 @@ impl TrainConfig {
             ),
             (
                 parallel.shards > 1 || *parallel == DataParallel::default(),
-                "sync_batch_norm and wire need several shards (--shards, or several processes)",
+                "sync_batch_norm and wire need several shards: give --shards, or start several processes \
+                 (--sync-batch-norm, --wire)",
             ),
-            (*batch_size > 0, "the batch size is 0: --batch-size must be at least 1"),
+            (
+                (1..=MAX_BATCH_SIZE).contains(batch_size),
+                "the batch size must be from 1 to 65536 (--batch-size)",
+            ),
             (
                 finite(*lr) && (*lr as f32).is_finite(),
                 "the learning rate must be 0 or more, and finite (--lr)",
@@ -129,6 +139,10 @@ impl TrainConfig {
             ),
             ((0.0..1.0).contains(label_smoothing), "the label smoothing must be in [0, 1)"),
             (
+                self.data.limit_train != Some(0),
+                "limit_train is 0, which leaves no images to train on: give more, or leave it out (--limit-train)",
+            ),
+            (
                 self.data.train_images > 0,
                 "there are no images to train on (--limit-train, --validation)",
             ),
@@ -167,7 +181,6 @@ impl TrainConfig {
                 "augment.pad must be less than the image size with padding_mode = \"reflect\"",
             ),
             (augment.cutout <= self.data.image_size, "augment.cutout is larger than an image"),
-            (self.data.image_size > 0, "the image size is 0: --image-size must be at least 1"),
         ];
         match rules.into_iter().find(|(holds, _)| !holds) {
             Some((_, message)) => Err(message.to_owned()),
@@ -214,7 +227,7 @@ const MAX_ITERATIONS: usize = 99;
 fn check_muon(muon: Muon) -> Result<(), &'static str> {
     let finite = |x: f32| x.is_finite() && x >= 0.0;
     let rules = [
-        (muon.lr >= 0.0 && finite(muon.lr as f32), "muon.lr must be 0 or more, and finite"),
+        (muon.lr >= 0.0 && finite(muon.lr as f32), "muon.lr must be 0 or more, and finite (--lr scales it)"),
         ((0.0..1.0).contains(&muon.momentum), "muon.momentum must be in [0, 1)"),
         (finite(muon.weight_decay), "muon.weight_decay must be 0 or more, and finite"),
         ((1..=MAX_ITERATIONS).contains(&muon.steps), "muon.steps must be in [1, 99]"),

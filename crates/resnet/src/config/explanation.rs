@@ -21,6 +21,7 @@ impl TrainConfig {
         );
         let alone = |freeze: &Freeze| freeze.until.map(|until| until * self.total_steps as f64);
         if let [freeze] = &self.recipe.freeze[..]
+            && freeze.leaves_a_step(self.total_steps)
             && let Some(steps) = alone(freeze)
         {
             let epochs = steps / self.steps_per_epoch() as f64;
@@ -62,6 +63,10 @@ mod tests {
         config.recipe.layer_decay = 1.0;
         let text = config.explanation().unwrap();
         assert!(text.ends_with("alone for 3 steps, then all layers do."), "{text}");
+        config.total_steps = 1;
+        config.recipe.freeze[0].until = Some(0.5);
+        assert!(config.explanation().unwrap().ends_with("which makes 1 step."));
+        config.total_steps = 15;
         config.recipe.freeze.clear();
         assert!(config.explanation().unwrap().ends_with("which makes 15 steps."));
     }

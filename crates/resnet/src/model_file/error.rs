@@ -96,6 +96,14 @@ pub enum ModelFileError {
         /// Which tensor, and how.
         source: StateDictError,
     },
+    /// A tensor has a value that is infinite or not a number.
+    #[error("{}: tensor '{}' has values that are not finite, and nothing can be trained from it; {}", path.shown(), brief(tensor), ANOTHER)]
+    NotFinite {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        tensor: String,
+    },
     /// The tensors are not those of the architecture.
     #[error("{} is not a {arch}: {}; give its own architecture with --arch, or another file", path.shown(), printable(message))]
     NotThisArch {

@@ -42,6 +42,11 @@ impl Freeze {
         Freeze::layers(top_modules(&backbone.map(|node| &*node.name).collect::<Vec<_>>()))
     }
 
+    /// Whether a run of so many steps leaves a step at its end in which they are not frozen.
+    pub(crate) fn leaves_a_step(&self, steps: u64) -> bool {
+        steps > 0 && !self.is_frozen((steps - 1) as f64 / steps as f64)
+    }
+
     /// Whether they are frozen after this part of the run.
     fn is_frozen(&self, done: f64) -> bool {
         done >= self.from && self.until.is_none_or(|until| done < until)
@@ -106,6 +111,10 @@ impl Freeze {
     fn done(&self, step: u64, steps: RunSteps) -> f64 {
         let is_start = self.from == 0.0 && self.until.is_some_and(|until| until < 1.0);
         let total = if is_start { steps.first } else { steps.now };
+        if is_start && !self.leaves_a_step(total) {
+            // A run that is too short for both trains them from its first step.
+            return 1.0;
+        }
         step as f64 / total.max(1) as f64
     }
 }
@@ -153,7 +162,7 @@ pub(super) fn check(all: &[Freeze], nodes: &[&str]) -> Result<(), String> {
             if !nodes.iter().any(|node| is_in(node, layer)) {
                 let layer = resnet_formats::brief(layer);
                 return Err(format!(
-                    "freeze.layers: the architecture has no layer '{layer}', but {} (--freeze)",
+                    "the architecture has no layer '{layer}', but {} (--freeze, freeze.layers)",
                     top_modules(nodes).join(", ")
                 ));
             }
@@ -209,6 +218,12 @@ mod tests {
             assert_eq!(factor(&all, node, step, 100), f64::from(u8::from(trains)), "{node} {step}");
             assert_eq!(is_in_eval(&all, node, step, 100), !trains, "{node} {step}");
         }
+        // One step is for all layers, and a run that was made longer stays so.
+        let half = [Freeze { until: Some(0.5), ..all[0].clone() }];
+        let first = |steps: RunSteps| factor(&half, "conv1", 0, steps);
+        assert_eq!([1u64, 2].map(|steps| first(steps.into())), [1.0, 0.0]);
+        assert_eq!([1u64, 2].map(|steps| is_in_eval(&half, "conv1", 0, steps)), [false, true]);
+        assert_eq!(first(RunSteps { first: 1, now: 10 }), 1.0);
         // A run that is made longer does not freeze them again; one that stops layers late does so later.
         let longer = RunSteps { first: 100, now: 1000 };
         let at = |step| factor(&all, "conv1", step, longer);

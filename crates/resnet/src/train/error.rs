@@ -25,8 +25,8 @@ pub enum TrainError {
     /// The loss, or a weight, is infinite or not a number.
     #[error(
         "training diverged in epoch {epoch}, batch {batch}: its numbers are no longer finite. \
-         Start again with a learning rate below {lr} (--lr) or a larger batch (--batch-size){}",
-        from(kept.as_deref())
+         Start again with {}a learning rate below {lr} (--lr) or a larger batch (--batch-size){}",
+        less(*weight_decay), from(kept.as_deref())
     )]
     Diverged {
         /// The epoch, from 1.
@@ -35,6 +35,9 @@ pub enum TrainError {
         batch: u64,
         /// The recipe's learning rate.
         lr: f64,
+        /// The recipe's weight decay, if it is the more likely cause: it takes more from a weight in a step than there
+        /// is.
+        weight_decay: Option<f32>,
         /// The last good checkpoint, if there is one.
         kept: Option<PathBuf>,
     },
@@ -117,7 +120,10 @@ impl TrainError {
     pub(super) fn diverged(config: &TrainConfig, run: Option<&RunFolder>, state: &State) -> Self {
         let Progress { epoch, batch, .. } = state.progress;
         let kept = run.map(|run| run.path().join(LAST)).filter(|last| last.exists());
-        TrainError::Diverged { epoch, batch, lr: config.recipe.lr, kept }
+        let (lr, weight_decay) = (config.recipe.lr, config.recipe.optimizer.weight_decay());
+        let decay = f64::from(weight_decay);
+        let weight_decay = Some(weight_decay).filter(|_| lr * decay >= 1.0 && decay > lr);
+        TrainError::Diverged { epoch, batch, lr, weight_decay, kept }
     }
 
     /// For `map_err`: a run cannot resume from the checkpoint `file`.
@@ -132,6 +138,12 @@ impl TrainError {
         let (path, run) = (path.to_owned(), run.path().to_owned());
         |source| TrainError::Save { path, source, run }
     }
+}
+
+fn less(weight_decay: Option<f32>) -> String {
+    // As 1e30, not with all its digits.
+    let with = |decay: f32| format!("a weight decay far below {decay:?} (--weight-decay), ");
+    weight_decay.map(with).unwrap_or_default()
 }
 
 fn from(kept: Option<&Path>) -> String {

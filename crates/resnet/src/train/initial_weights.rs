@@ -29,8 +29,24 @@ impl InitialWeights {
     }
 
     /// The weights of a file, and its optimiser's state if the run resumes from it. A head for
-    /// other classes is not used.
+    /// other classes is not used. All weights are finite.
     pub(super) fn from_file(
+        file: &Path,
+        config: &TrainConfig,
+        graph: Graph,
+    ) -> Result<InitialWeights, RunError> {
+        let weights = InitialWeights::read(file, config, graph)?;
+        let state = weights.network.state_dict();
+        let is_finite = |values: &[f32]| values.iter().all(|value| value.is_finite());
+        match state.into_iter().find(|(_, tensor)| !tensor.as_f32().is_none_or(is_finite)) {
+            None => Ok(weights),
+            Some((tensor, _)) => {
+                Err(ModelFileError::NotFinite { path: file.to_owned(), tensor }.into())
+            }
+        }
+    }
+
+    fn read(
         file: &Path,
         config: &TrainConfig,
         graph: Graph,

@@ -141,8 +141,7 @@ pub fn train_in_group(
     if group.size() > 1 {
         group.broadcast(snapshot::to_bytes(&trainer.engine, &state)?)?;
     }
-    let output =
-        Output { config: run.config(), run: Some(run), first_step: state.progress.step };
+    let output = Output { config: run.config(), run: Some(run), first_step: state.progress.step };
     let dropped = dropped_epochs(run, &state);
     if dropped.is_none() {
         // An earlier process may have been killed before it wrote them.

@@ -329,6 +329,27 @@ fn a_run_may_start_from_another_ones_weights() {
     run(&RunFolder::resume(&folder).unwrap(), 2, |_| false);
 }
 
+#[test]
+fn initial_weights_must_be_finite() {
+    let runs = tempfile::tempdir().unwrap();
+    let first = runs.path().join("first");
+    uninterrupted(first.clone());
+    let (mut tensors, metadata) = safetensors::read(&first.join(LAST)).unwrap();
+    let weight = tensors.iter_mut().find(|(name, _)| name == "layer1.0.conv1.weight").unwrap();
+    match &mut weight.1.data {
+        Data::F32(values) => values[7] = f32::NAN,
+        Data::I64(_) => panic!("a weight"),
+    }
+    let file = runs.path().join("nan.safetensors");
+    safetensors::write(&file, &tensors, &metadata).unwrap();
+    let config = TrainConfig { init_from: Some(file), ..config() };
+    let folder = runs.path().join("second");
+    let error = failure(&RunFolder::create(&folder, &config).unwrap(), dataset());
+    let start = "nan.safetensors: tensor 'layer1.0.conv1.weight' has values that are not finite";
+    assert!(error.contains(start), "{error}");
+    assert!(!folder.exists());
+}
+
 /// Trains to an error.
 fn failure(folder: &RunFolder, data: Dataset) -> String {
     let cpu = Cpu::new(2).unwrap();
@@ -431,4 +452,13 @@ fn a_diverging_run_stops_and_keeps_its_last_good_checkpoint() {
     let run_folder = RunFolder::create(&runs.path().join("at once"), &config).unwrap();
     let message = failure(&run_folder, dataset());
     assert!(message.contains("epoch 1") && message.ends_with("(--batch-size)"), "{message}");
+    assert!(!message.contains("--weight-decay"), "{message}");
+
+    // The rate is not always at fault.
+    config.recipe.lr = 0.05;
+    *config.recipe.optimizer.weight_decay_mut() = 1e30;
+    let run_folder = RunFolder::create(&runs.path().join("decayed"), &config).unwrap();
+    let message = failure(&run_folder, dataset());
+    let advice = "with a weight decay far below 1e30 (--weight-decay), a learning rate below 0.05";
+    assert!(message.contains(advice), "{message}");
 }

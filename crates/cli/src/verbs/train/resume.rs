@@ -44,6 +44,9 @@ pub(in crate::verbs) fn resume(
     let mut folder = RunFolder::resume(&runs::resolve(target)?)?;
     train::check_processes(folder.config(), args.parallel.processes)?;
     let config = &folder.config().data;
+    if let Some(message) = args.images.reading.misuse(config.photos.is_some()) {
+        return Err(Usage(message).into());
+    }
     if config.photos.is_some() {
         let reading = &args.images.reading;
         let (path, config, data_dir) = (folder.path(), folder.config(), &args.data_dir);

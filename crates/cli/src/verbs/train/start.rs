@@ -44,6 +44,9 @@ pub(in crate::verbs) fn configure(
 ) -> anyhow::Result<NewRun> {
     let (settings, cpu) = (Settings::new(args, global)?, &global.cpu()?);
     let args = &settings.args;
+    if let Some(message) = args.images.reading.misuse(args.data.is_folder()) {
+        return Err(Usage(message).into());
+    }
     let mut start = starting_point(args, &settings, global)?;
     examine(args, start.arch)?;
     let data = load(args, start.arch, global, interrupt)?;
@@ -142,6 +145,10 @@ pub(in crate::verbs) fn start(
             "the images of {} are not mirrored: a mirrored digit is none",
             args.data
         ));
+    }
+    if args.start.config.is_none() {
+        // All settings are options, or follow from them.
+        config.check().map_err(Usage)?;
     }
     let run = RunFolder::create(place(args, &default), &config)?;
     if let Some(photos) = RunPhotos::of(&run, &data) {
