@@ -156,6 +156,9 @@ const MOCO: [&str; 2] = ["encoder_q", "encoder_k"];
 /// Names of averages.
 const AVERAGES: [&str; 4] = ["ema", "model_ema", "ema_model", "averaged_model"];
 
+/// Networks that an error names.
+const LISTED: usize = 8;
+
 /// The network to take. None if there is none.
 fn choose(
     bodies: &[Body],
@@ -199,13 +202,14 @@ fn choose(
                 ));
                 return Ok(Some((*trained).clone()));
             }
-            let example = second.prefix.trim_end_matches('.').rsplit('.').next().unwrap_or("");
+            let names: Vec<String> = named.iter().take(LISTED).map(|&body| name(body)).collect();
+            let listed = match (&names[..], named.len() - names.len()) {
+                ([first @ .., last], 0) => format!("{} and {last}", first.join(", ")),
+                (_, more) => format!("{} and {more} more", names.join(", ")),
+            };
             Err(format!(
-                "has {} networks, such as {} and {}: choose one with --weights, such as --weights {}",
-                named.len(),
-                name(first),
-                name(second),
-                brief(example)
+                "has {} networks: {listed}; choose one with --weights, which takes a part of its name",
+                named.len()
             ))
         }
     }

@@ -216,8 +216,12 @@ fn of_several_networks_one_is_chosen() {
         tensors
     };
     let error = load(both("student", "teacher")).unwrap_err();
-    assert!(error.contains("has 2 networks, such as 'student' and 'teacher'"), "{error}");
-    assert!(error.contains("--weights teacher"), "{error}");
+    assert!(error.contains("has 2 networks: 'student' and 'teacher'; choose one"), "{error}");
+    let mut many = both("after", "grad");
+    many.extend(both("ahead", "before"));
+    let error = load(many).unwrap_err();
+    let named = "has 4 networks: 'after', 'grad', 'ahead' and 'before'; choose one with --weights";
+    assert!(error.contains(named), "{error}");
     let tensors = both("student", "teacher");
     let contents = || Contents::new(FileFormat::Safetensors, tensors.clone(), Metadata::new());
     let weights = |name: &str| LoadOptions { arch: None, weights: name.parse().unwrap() };
