@@ -108,6 +108,20 @@ pub enum FormatErrorKind {
         /// What is wrong with it.
         why: String,
     },
+    /// A tensor is of a kind that is not read.
+    #[error(
+        "has a tensor '{}' {}, which is not supported: {remedy}",
+        brief(tensor),
+        brief(what)
+    )]
+    Unsupported {
+        /// Its name.
+        tensor: String,
+        /// What it is.
+        what: String,
+        /// What to do.
+        remedy: &'static str,
+    },
     /// There is no state dict and no module.
     #[error(
         "has no model: {}. Supported are a state dict, a module, or a dict with one of them",

@@ -155,7 +155,14 @@ impl<'a> Pickle<'a> {
             Value::Dict(_) => "a dict".into(),
             Value::Global(name) => format!("the class or function {name:.100}"),
             Value::Persistent(_) => "a reference".into(),
+            Value::Record(_) if self.is_numpy_array(id) => "a NumPy array".into(),
             Value::Record(record) => format!("an object of class {:.100}", self.class(record)),
         }
+    }
+
+    /// Whether a value is a NumPy array.
+    pub(crate) fn is_numpy_array(&self, id: Id) -> bool {
+        let class = self.record(id).map(|record| self.class(record));
+        class.is_some_and(|class| class.ends_with(".multiarray._reconstruct"))
     }
 }

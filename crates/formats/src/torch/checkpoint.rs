@@ -218,6 +218,11 @@ impl<'p> Reader<'p, '_> {
         let Some(pairs) = self.pickle.pairs(root) else {
             return format!("it is {}", self.pickle.describe(root));
         };
+        let are_arrays = pairs.iter().all(|&(_, value)| self.pickle.is_numpy_array(value));
+        if are_arrays && !pairs.is_empty() {
+            let remedy = "save torch tensors (torch.from_numpy)";
+            return format!("it is a dict of {} NumPy arrays: {remedy}", pairs.len());
+        }
         let keys = pairs.iter().take(8).map(|&(key, value)| {
             let key = match self.pickle.get(key) {
                 Value::Text(key) => format!("'{}'", key.chars().take(50).collect::<String>()),

@@ -22,6 +22,10 @@ const MOST_DIMENSIONS: usize = 64;
 /// The function that rebuilds a dense tensor, without its version.
 const REBUILD: &str = "torch._utils._rebuild_tensor";
 
+/// The types that are read, and what to do with others.
+const READ: &str = "floating point numbers of 16 to 64 bits, integers and booleans: convert it in PyTorch, \
+                    such as with float()";
+
 /// A file with its budget.
 pub(super) struct Reader<'p, 'a> {
     pub(super) pickle: &'p Pickle<'p>,
@@ -79,14 +83,17 @@ impl<'p> Reader<'p, '_> {
 
     /// Reads a tensor; `name` is for errors.
     pub(super) fn tensor(&mut self, id: Id, name: &str) -> Result<Tensor> {
-        let wrong = |why: &str| {
-            let tensor = name.chars().take(200).collect();
-            FormatErrorKind::Tensor { tensor, why: why.to_owned() }
+        let short = || name.chars().take(200).collect::<String>();
+        let wrong = |why: &str| FormatErrorKind::Tensor { tensor: short(), why: why.to_owned() };
+        let other_type = |dtype: &str| {
+            let dtype = dtype.strip_prefix("torch.").unwrap_or(dtype).to_owned();
+            FormatErrorKind::Dtype { tensor: short(), dtype, read: READ }
         };
         let pickle = self.pickle;
         let (function, args) = self.rebuild(id).ok_or_else(|| wrong("that is not a tensor"))?;
         if !["", "_v2", "_v3"].iter().any(|v| function.strip_prefix(REBUILD) == Some(v)) {
-            return Err(wrong(&format!("made by {function:.80}, which is not supported")));
+            let (what, remedy) = unsupported(function);
+            return Err(FormatErrorKind::Unsupported { tensor: short(), what, remedy });
         }
         let few = || wrong("with too few arguments");
         let ([storage, offset, size, stride], rest) = args.split_first_chunk().ok_or_else(few)?;
@@ -96,11 +103,14 @@ impl<'p> Reader<'p, '_> {
         };
         let storage = storage.ok_or_else(|| wrong("whose storage is malformed"))?;
         let dtype = match storage.dtype {
-            Some(dtype) => Some(dtype),
+            Some(dtype) => dtype,
             // _rebuild_tensor_v3 says its type after requires_grad and the hooks.
-            None => rest.get(2).and_then(|&dtype| ElementType::of_name(pickle.global(dtype)?)),
+            None => {
+                let dtype = rest.get(2).and_then(|&dtype| pickle.global(dtype));
+                let dtype = dtype.ok_or_else(|| wrong("of an unknown type"))?;
+                ElementType::of_name(dtype).ok_or_else(|| other_type(dtype))?
+            }
         };
-        let dtype = dtype.ok_or_else(|| wrong("of an unknown type"))?;
         let shape = self.sizes(*size)?.ok_or_else(|| wrong("whose shape is malformed"))?;
         let strides = self.sizes(*stride)?.ok_or_else(|| wrong("whose strides are malformed"))?;
         let offset = pickle.int(*offset).and_then(|offset| usize::try_from(offset).ok());
@@ -158,11 +168,7 @@ impl<'p> Reader<'p, '_> {
             ElementType::I32 => Data::I64(view.read(bytes, |b| i32::from_le_bytes(b).into())),
             ElementType::I64 => Data::I64(view.read(bytes, i64::from_le_bytes)),
             ElementType::Bool => Data::I64(view.read(bytes, |[b]| i64::from(b != 0))),
-            ElementType::Other(dtype, _) => {
-                let (tensor, dtype) = (name.chars().take(200).collect(), dtype.to_owned());
-                let read = "floats and integers";
-                return Err(FormatErrorKind::Dtype { tensor, dtype, read });
-            }
+            ElementType::Other(dtype, _) => return Err(other_type(dtype)),
         };
         Ok(Tensor { shape, data })
     }
@@ -183,6 +189,19 @@ impl<'p> Reader<'p, '_> {
         let size = |&id: &Id| usize::try_from(pickle.int(id)?).ok();
         Ok(items.iter().map(size).collect())
     }
+}
+
+/// What a tensor is that such a function makes, and what to do with it.
+fn unsupported(function: &str) -> (String, &'static str) {
+    let (what, remedy) = match function.strip_prefix("torch._utils._rebuild_") {
+        Some("sparse_tensor" | "sparse_csr_tensor") => ("that is sparse", "save its to_dense()"),
+        Some("qtensor") => ("that is quantised", "save its dequantize()"),
+        Some("meta_tensor_no_storage") => {
+            ("without values, on PyTorch's meta device", "load its weights before it is saved")
+        }
+        _ => return (format!("made by {function:.80}"), "save a dense tensor in its place"),
+    };
+    (what.to_owned(), remedy)
 }
 
 impl View<'_> {

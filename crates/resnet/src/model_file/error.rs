@@ -139,6 +139,7 @@ fn remedy(error: &FormatError) -> String {
         FormatErrorKind::Read(_)
         | FormatErrorKind::Call(_)
         | FormatErrorKind::Dtype { .. }
+        | FormatErrorKind::Unsupported { .. }
         | FormatErrorKind::NoModel(_)
         | FormatErrorKind::NotTorch(_)
         | FormatErrorKind::SeveralModels(_)

@@ -101,6 +101,9 @@ fn a_file_without_a_model_says_what_it_holds() {
     // An optimizer alone is none.
     let sgd = dict(&[("state", keyed(&[(int(0), weights("momentum_buffer"))]))]);
     assert!(matches!(error(dict(&[("optimizer", sgd)])), FormatErrorKind::NoModel(_)));
+    let array = || call("numpy._core.multiarray._reconstruct", &[none()]);
+    let arrays = error(dict(&[("a", array()), ("b", array())])).to_string();
+    assert!(arrays.contains("a dict of 2 NumPy arrays: save torch tensors"), "{arrays}");
 }
 
 #[test]

@@ -50,9 +50,22 @@ fn types_that_are_not_read_are_named() {
     let code = view(storage("torch.ComplexFloatStorage", "0", 1), 0, &[1], &[1]);
     let error = tensor(code, &[0; 8]).unwrap_err().to_string();
     assert!(error.contains("'a' of type complex64"), "{error}");
-    let code = call("torch._utils._rebuild_qtensor", &[none()]);
-    let error = tensor(code, &[]).unwrap_err().to_string();
-    assert!(error.contains("'a' made by torch._utils._rebuild_qtensor"), "{error}");
+    let storage = storage("torch.storage.UntypedStorage", "0", 1);
+    let dtype = global("torch.float8_e4m3fn");
+    let args = [storage, int(0), ints(&[1]), ints(&[1]), none(), none(), dtype, none()];
+    let code = call("torch._utils._rebuild_tensor_v3", &args);
+    let error = tensor(code, &[0]).unwrap_err().to_string();
+    assert!(error.contains("'a' of type float8_e4m3fn; supported types are"), "{error}");
+    for (function, what) in [
+        ("_rebuild_qtensor", "that is quantised"),
+        ("_rebuild_sparse_tensor", "that is sparse, which is not supported: save its to_dense()"),
+        ("_rebuild_meta_tensor_no_storage", "without values, on PyTorch's meta device"),
+        ("_rebuild_wrapper_subclass", "made by torch._utils._rebuild_wrapper_subclass"),
+    ] {
+        let code = call(&format!("torch._utils.{function}"), &[none()]);
+        let error = tensor(code, &[]).unwrap_err().to_string();
+        assert!(error.contains(&format!("'a' {what}")), "{error}");
+    }
 }
 
 #[test]
