@@ -2,9 +2,10 @@
 
 use std::{collections::HashMap, path::Path};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use resnet_formats::{Shown, read_text};
 use serde::Deserialize;
+use serde_json::error::Category;
 
 /// Far more than any list of class names needs.
 const MAX_BYTES: u64 = 16 << 20;
@@ -42,7 +43,13 @@ fn parse(text: &str) -> anyhow::Result<Vec<String>> {
     if !text.starts_with(['[', '{']) {
         return Ok(text.lines().map(|line| line.trim().to_owned()).collect());
     }
-    let by_index: HashMap<usize, String> = match serde_json::from_str(text)? {
+    let json = serde_json::from_str(text).map_err(|error| match error.classify() {
+        Category::Data => {
+            anyhow!("its JSON is neither a list of strings nor an object of numbers and strings")
+        }
+        _ => error.into(),
+    })?;
+    let by_index: HashMap<usize, String> = match json {
         Json::List(names) => return Ok(names),
         Json::ByIndex(names) => {
             let index = |(index, name): (String, String)| {
@@ -84,5 +91,7 @@ mod tests {
         for text in [r#"{"0": "cat", "2": "dog"}"#, r#"{"cat": 1, "dog": 1}"#, "[1, 2]", "{"] {
             assert!(parse(text).is_err(), "{text}");
         }
+        let error = parse("[1, 2]").unwrap_err().to_string();
+        assert!(error.contains("neither a list of strings"), "{error}");
     }
 }

@@ -29,7 +29,7 @@ pub(crate) struct PreviewArgs {
     #[command(flatten, next_help_heading = "Augmentation")]
     pub(crate) augmentation: AugmentationArgs,
     /// Seed of the run [default: that of --config, or 0]
-    #[arg(long, value_name = "N", help_heading = "Augmentation")]
+    #[arg(long, value_name = "N", value_parser = values::seed, help_heading = "Augmentation")]
     pub(crate) seed: Option<u64>,
     /// The epoch whose first images are shown
     #[arg(long, value_name = "N", default_value = "1", value_parser = values::count, help_heading = "Augmentation")]

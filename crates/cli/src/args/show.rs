@@ -21,7 +21,7 @@ pub(crate) struct ShowArgs {
     )]
     pub(crate) count: usize,
     /// Choose the images of the grid at random, with this seed [default: the first test images]
-    #[arg(long, value_name = "N", help_heading = "Pictures")]
+    #[arg(long, value_name = "N", value_parser = values::seed, help_heading = "Pictures")]
     pub(crate) seed: Option<u64>,
     /// Also draw class activation maps (Grad-CAM heat maps) of the first 16 images of the grid, and of the
     /// first 16 mistakes

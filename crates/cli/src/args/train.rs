@@ -164,7 +164,7 @@ pub(crate) struct RecipeArgs {
     #[command(flatten)]
     pub(crate) augmentation: AugmentationArgs,
     /// Seed of initial weights, shuffling, augmentation and --validation
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = values::seed)]
     pub(crate) seed: u64,
     /// Data type of activations and their gradients; weights are always fp32 [default: bf16 if the
     /// CPU has bfloat16 dot products, otherwise fp32]

@@ -14,6 +14,11 @@ pub(crate) fn count(text: &str) -> Result<usize, String> {
     number(text, "a whole number from 1 to 1000000000", |n| (1..=1_000_000_000).contains(n))
 }
 
+/// A seed.
+pub(crate) fn seed(text: &str) -> Result<u64, String> {
+    number(text, "a whole number from 0 to 18446744073709551615", |_| true)
+}
+
 /// Repetitions of a run with another seed.
 pub(crate) fn seeds(text: &str) -> Result<usize, String> {
     number(text, "a whole number from 1 to 100", |n| (1..=100).contains(n))
@@ -233,6 +238,8 @@ mod tests {
         for text in ["0", "-0.1", "nan", "inf", "1e-50", "1e300"] {
             assert!(rate(text).is_err(), "{text}");
         }
+        assert_eq!((seed("0"), seed("18446744073709551615")), (Ok(0), Ok(u64::MAX)));
+        assert!(seed("-1").is_err() && seed("18446744073709551616").is_err());
         assert!(decay("0").is_ok() && decay("-0").is_ok() && decay("-1e-4").is_err());
         assert!(fraction("0").is_ok() && fraction("1").is_err() && fraction("nan").is_err());
     }

@@ -51,6 +51,7 @@ fn wrong_usage_has_one_error_and_exit_code_2() {
         (&["train", "--label-smoothing", "1.5"], "--label-smoothing"),
         (&["train", "--dtype", "fp8"], "--dtype"),
         (&["train", "--seed", "x"], "--seed"),
+        (&["train", "--seed", "-1"], "a whole number from 0 to 18446744073709551615"),
         (&["train", "--validation", "0"], "--validation"),
         (&["train", "--limit-train", "0"], "--limit-train"),
         (&["train", "--mean", "0.5,0.5,0.5", "--std", "0,0.2,0.2"], "three numbers from 0.0001"),

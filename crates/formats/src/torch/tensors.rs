@@ -23,8 +23,8 @@ const MOST_DIMENSIONS: usize = 64;
 const REBUILD: &str = "torch._utils._rebuild_tensor";
 
 /// The types that are read, and what to do with others.
-const READ: &str = "floating point numbers of 16 to 64 bits, integers and booleans: convert it in PyTorch, \
-                    such as with float()";
+const READ: &str = "floating point numbers of 16 to 64 bits, integers and booleans: convert it \
+                    in PyTorch, such as with float()";
 
 /// A file with its budget.
 pub(super) struct Reader<'p, 'a> {
