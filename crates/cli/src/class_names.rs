@@ -43,7 +43,7 @@ fn parse(text: &str) -> anyhow::Result<Vec<String>> {
     if !text.starts_with(['[', '{']) {
         return Ok(text.lines().map(|line| line.trim().to_owned()).collect());
     }
-    let json = serde_json::from_str(text).map_err(|error| match error.classify() {
+    let json: Json = serde_json::from_str(text).map_err(|error| match error.classify() {
         Category::Data => {
             anyhow!("its JSON is neither a list of strings nor an object of numbers and strings")
         }

@@ -3,13 +3,14 @@
 use std::{collections::HashMap, path::Path};
 
 use anyhow::{Context, bail};
+use csv::ReaderBuilder;
 use resnet_formats::{Shown, brief, read_text};
 
 /// Far more than any list of classes needs.
 const MAX_BYTES: u64 = 16 << 20;
 
-/// Reads a weight for each of these classes, in their order: from lines of a name and a number, with a comma
-/// or a tab between them, or from a JSON object.
+/// Reads a weight for each of these classes, in their order: from a JSON object, or from CSV or TSV, whose lines
+/// have a name and a number.
 pub(crate) fn read(path: &Path, classes: &[String]) -> anyhow::Result<Vec<f32>> {
     let text = read_text(path, MAX_BYTES)
         .with_context(|| format!("{} cannot be read (--class-weights)", path.shown()))?;
@@ -38,13 +39,30 @@ fn parse(text: &str) -> anyhow::Result<HashMap<String, f32>> {
     if text.trim_start().starts_with('{') {
         return serde_json::from_str(text).context("expected a JSON object of names and numbers");
     }
+    // As in a table of labels.
+    let first = text.lines().next().unwrap_or_default();
+    let delimiter = ["\t", ",", ";"].into_iter().find(|d| first.contains(*d)).unwrap_or(",");
     let mut weights = HashMap::new();
     for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-        let expected =
-            || format!("line {}: expected a class, a comma or a tab, and a number", index + 1);
-        let (name, weight) = line.rsplit_once([',', '\t']).with_context(expected)?;
-        let weight = weight.trim().parse().with_context(expected)?;
-        let name = name.trim().trim_matches('"').to_owned();
+        let expected = || {
+            let line = index + 1;
+            format!("line {line}: expected a class and a number, with a comma between them")
+        };
+        let mut csv = ReaderBuilder::new();
+        csv.has_headers(false).delimiter(delimiter.as_bytes()[0]);
+        let mut records = csv.from_reader(line.as_bytes()).into_records();
+        let record = records.next().with_context(expected)?.with_context(expected)?;
+        let fields: Vec<&str> = record.iter().collect();
+        let (weight, name) = fields.split_last().with_context(expected)?;
+        if index == 0 && ["weight", "weights"].contains(&&*weight.trim().to_lowercase()) {
+            continue;
+        }
+        let weight = weight.trim().parse::<f32>().with_context(expected)?;
+        if name.is_empty() {
+            bail!(expected());
+        }
+        // A name with commas need not be quoted.
+        let name = name.join(delimiter).trim().to_owned();
         if weights.insert(name, weight).is_some() {
             bail!("line {}: this class has a weight already", index + 1);
         }
@@ -63,8 +81,13 @@ mod tests {
             "cat,1\ndog, wet,2.5\nelk,0.25\n",
             "\u{feff}elk\t0.25\r\n\r\n\"dog, wet\"\t2.5\r\ncat\t1",
             r#"{"cat": 1, "dog, wet": 2.5, "elk": 0.25}"#,
+            "Class,Weight\nelk,0.25\n\"dog, wet\",2.5\ncat,1",
         ] {
             assert_eq!(weights(text, &classes).unwrap(), [1.0, 2.5, 0.25], "{text}");
+        }
+        let quoted = ["#hash \"q\"".to_owned()];
+        for text in ["#hash \"q\",2", "\"#hash \"\"q\"\"\",2", "class;weight\n#hash \"q\";2"] {
+            assert_eq!(weights(text, &quoted).unwrap(), [2.0], "{text}");
         }
         for (text, complaint) in [
             ("cat,1\nelk,1", "no weight for 'dog, wet'"),
@@ -73,6 +96,7 @@ mod tests {
             ("cat,1\ncat,2", "line 2: this class"),
             ("cat,1\ndog", "line 2: expected"),
             ("cat,one", "line 1: expected"),
+            ("1", "line 1: expected"),
             ("{\"cat\": \"x\"}", "JSON object"),
         ] {
             let error = format!("{:#}", weights(text, &classes).unwrap_err());
