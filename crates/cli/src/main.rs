@@ -42,7 +42,10 @@ use crate::args::{Cli, Verb};
 fn main() -> ExitCode {
     // Answers the shell and exits if it asks for completions.
     CompleteEnv::with_factory(Cli::command).var(completion::VARIABLE).complete();
-    let cli = Cli::from_command_line();
+    let cli = match Cli::from_command_line() {
+        Ok(cli) => cli,
+        Err(code) => return code,
+    };
     interrupt::outlive_file_size_limit();
     run(&cli).unwrap_or_else(|e| error::report(&e))
 }

@@ -23,12 +23,12 @@ mod suspects;
 mod train;
 mod values;
 
-use std::{env, ffi::OsString, path::PathBuf, process};
+use std::{env, ffi::OsString, path::PathBuf, process::ExitCode};
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use resnet::{Arch, data::DataSource};
 
-use crate::{completion, print};
+use crate::{completion, error, print};
 
 pub(crate) use convert::ConvertArgs;
 pub(crate) use data::{CachePlace, DataArg, PhotoReadingArgs, Share};
@@ -63,9 +63,9 @@ pub(crate) struct Cli {
 }
 
 impl Cli {
-    /// Parses the command line. Exits after `--help` and on wrong usage.
-    pub(crate) fn from_command_line() -> Cli {
-        Cli::parsed(env::args_os()).unwrap_or_else(|error| end(&error))
+    /// Parses the command line. `--help` and wrong usage are answered here, with an exit code.
+    pub(crate) fn from_command_line() -> Result<Cli, ExitCode> {
+        Cli::parsed(env::args_os()).map_err(|answer| end(&answer))
     }
 
     /// Parses the words of a command line, the name of the program first.
@@ -95,15 +95,19 @@ impl Cli {
     }
 }
 
-/// Prints a usage error, or the text of `--help` or `--version`, and exits.
-fn end(error: &clap::Error) -> ! {
-    if !error.use_stderr() {
-        error.exit();
-    }
-    // The message quotes the command line, in which the shell may have expanded untrusted file
+/// Prints a usage error, or the text of `--help` or `--version`.
+fn end(answer: &clap::Error) -> ExitCode {
+    // A usage error quotes the command line, in which the shell may have expanded untrusted file
     // names.
-    print::status(error.render().ansi().to_string().trim_end());
-    process::exit(error.exit_code())
+    let text = answer.render().ansi().to_string();
+    if answer.use_stderr() {
+        print::status(text.trim_end());
+        return ExitCode::from(2);
+    }
+    match print::line(text.trim_end()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => error::report(&error.into()),
+    }
 }
 
 const EXAMPLES_AND_EXIT_CODES: &str = "\

@@ -82,7 +82,12 @@ fn scripts_and_man_pages_are_printed() {
 #[test]
 fn a_broken_pipe_is_not_an_error() {
     let s = Sandbox::new();
-    for args in [&["summary", "resnet1202"][..], &["completions", "bash"], &["archs", "--json"]] {
+    for args in [
+        &["summary", "resnet1202"][..],
+        &["completions", "bash"],
+        &["archs", "--json"],
+        &["train", "--help"],
+    ] {
         let mut child = s.spawn(args);
         drop(child.stdout.take());
         let out = child.wait_with_output().unwrap();

@@ -61,6 +61,17 @@ fn output_goes_to_any_path() {
     assert!(fs::read(s.path("site/picture.png")).unwrap().starts_with(b"\x89PNG"));
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_a_failure() {
+    let s = Sandbox::new();
+    for args in [&["--help"][..], &["help", "train"], &["train", "--help"], &["--version"]] {
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let output = s.command(args).stdout(full).output().unwrap();
+        Finished::of(args, output).fails(1, &["cannot write to stdout"]);
+    }
+}
+
 /// The shell limits files to 2 or 4 KB.
 #[test]
 fn a_failed_write_leaves_its_name_free() {
