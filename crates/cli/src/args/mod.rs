@@ -43,7 +43,7 @@ pub(crate) use preview::PreviewArgs;
 pub(crate) use report::ReportArgs;
 pub(crate) use resizing::ResizingArgs;
 pub(crate) use selection::{ClassWeightsArg, MetricName, SamplingName, SelectionArgs};
-pub(crate) use serve::{NamedPath, ServeArgs, is_name};
+pub(crate) use serve::{HostPort, NamedPath, ServeArgs, is_name};
 pub(crate) use shared::{
     DEFAULT_ARCH, DataDir, Dtype, Global, Mode, NormalisationArgs, Output, Tta, WeightsArg,
 };

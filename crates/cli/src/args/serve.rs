@@ -1,8 +1,8 @@
 //! Arguments of `resnet serve`.
 
-use std::{net::IpAddr, path::PathBuf, str::FromStr, time::Duration};
+use std::{path::PathBuf, str::FromStr, time::Duration};
 
-use clap::Args;
+use clap::{Args, builder::NonEmptyStringValueParser};
 
 use super::{model::NetworkArgs, resizing::ResizingArgs, values};
 use crate::completion;
@@ -21,25 +21,26 @@ pub(crate) struct ServeArgs {
     pub(crate) network: NetworkArgs,
     #[command(flatten, next_help_heading = "Preprocessing")]
     pub(crate) resizing: ResizingArgs,
-    /// Address to listen on: 0.0.0.0 or :: is every one of this machine
+    /// Address to listen on, or a name of it such as localhost: 0.0.0.0 or :: is every one of this machine
     #[arg(
         long,
-        value_name = "IP",
+        value_name = "HOST",
         default_value = "127.0.0.1",
+        value_parser = NonEmptyStringValueParser::new(),
         help_heading = "Address and access"
     )]
-    pub(crate) host: IpAddr,
+    pub(crate) host: String,
     /// Port to listen on; 0 for any free one, which the log names
     #[arg(long, value_name = "N", default_value = "8000", help_heading = "Address and access")]
     pub(crate) port: u16,
     /// Address and port in one, such as 0.0.0.0:8000 or [::]:8000
     #[arg(
         long,
-        value_name = "IP:PORT",
+        value_name = "HOST:PORT",
         conflicts_with_all = ["host", "port"],
         help_heading = "Address and access"
     )]
-    pub(crate) listen: Option<std::net::SocketAddr>,
+    pub(crate) listen: Option<HostPort>,
     /// File with a token on each line: only clients that send one (Authorization: Bearer TOKEN) are
     /// answered [default: all are]
     #[arg(long, value_name = "FILE", help_heading = "Address and access")]
@@ -140,6 +141,30 @@ pub(crate) struct ServeArgs {
     pub(crate) body_timeout: Duration,
 }
 
+/// `HOST:PORT`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct HostPort {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+}
+
+impl FromStr for HostPort {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let split = text.rsplit_once(':').and_then(|(host, port)| {
+            let inner = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+            // Without brackets its last part could be the port.
+            let host = inner.or_else(|| Some(host).filter(|host| !host.contains(':')))?;
+            let host = Some(host.to_owned()).filter(|host| !host.is_empty())?;
+            Some(HostPort { host, port: port.parse().ok()? })
+        });
+        split.ok_or_else(|| {
+            "expected HOST:PORT, such as localhost:8000, 0.0.0.0:8000 or [::]:8000".into()
+        })
+    }
+}
+
 /// `NAME=PATH`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct NamedPath {
@@ -163,4 +188,23 @@ impl FromStr for NamedPath {
 pub(crate) fn is_name(name: &str) -> bool {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     !name.is_empty() && name.len() <= 100 && name.chars().all(is_plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_may_be_a_name_or_an_address() {
+        for (text, host, port) in [
+            ("localhost:8000", "localhost", 8000),
+            ("0.0.0.0:80", "0.0.0.0", 80),
+            ("[::1]:0", "::1", 0),
+        ] {
+            assert_eq!(text.parse(), Ok(HostPort { host: host.into(), port }));
+        }
+        for text in ["", "localhost", ":8000", "[]:8000", "::1:8000", "localhost:", "a:70000"] {
+            assert!(text.parse::<HostPort>().is_err(), "{text}");
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! `resnet serve`: answers over HTTP.
 
 use std::{
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs},
     path::{Path, PathBuf},
 };
 
@@ -9,12 +9,12 @@ use anyhow::{Context, bail};
 use resnet::{
     Cpu, give_freed_memory_back, model_file::DEMO, predictor::Predictor, run::model_path,
 };
-use resnet_formats::{Shown, read_text};
+use resnet_formats::{Shown, brief, read_text};
 use resnet_serve::{Limits, Log, ModelSource, Settings};
 use serde_json::json;
 
 use crate::{
-    args::{Global, NamedPath, NetworkArgs, ResizingArgs, ServeArgs, is_name},
+    args::{Global, HostPort, NamedPath, NetworkArgs, ResizingArgs, ServeArgs, is_name},
     device::{self, DeviceArg, Work},
     error::{Usage, message},
     photos::predictor,
@@ -128,7 +128,7 @@ fn settings(args: &ServeArgs, global: &Global) -> anyhow::Result<Settings> {
         .into());
     }
     Ok(Settings {
-        address: args.listen.unwrap_or((args.host, args.port).into()),
+        address: address(args)?,
         tokens: args.token_file.as_deref().map(tokens).transpose()?.unwrap_or_default(),
         cors: args.cors.clone(),
         max_batch: args.max_batch,
@@ -145,6 +145,22 @@ fn settings(args: &ServeArgs, global: &Global) -> anyhow::Result<Settings> {
             ..Limits::default()
         },
     })
+}
+
+/// The address to listen on. Of several that a name has, one of IPv4 comes first.
+fn address(args: &ServeArgs) -> anyhow::Result<SocketAddr> {
+    let (host, port) = match &args.listen {
+        Some(HostPort { host, port }) => (host.as_str(), *port),
+        None => (args.host.as_str(), args.port),
+    };
+    let unknown = || {
+        let remedy = "give an address of this machine, such as 127.0.0.1 (--host)";
+        format!("{} is no address: {remedy}", brief(host))
+    };
+    let found: Vec<SocketAddr> =
+        (host, port).to_socket_addrs().with_context(unknown)?.collect();
+    let address = found.iter().find(|address| address.is_ipv4()).or(found.first());
+    address.copied().with_context(unknown)
 }
 
 /// The tokens in a file, one on each line.

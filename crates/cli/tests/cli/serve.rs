@@ -111,9 +111,12 @@ fn wrong_usage_is_named() {
         (&["demo", "--max-batch", "64"], &["from 1 to 32"]),
         (&["demo", "--max-body", "1K"], &["from 64K to 1G"]),
         (&["demo", "--listen", "127.0.0.1:0", "--port", "1"], &["--listen", "--port"]),
+        (&["demo", "--listen", ":8000"], &["localhost:8000"]),
+        (&["demo", "--host", ""], &["--host"]),
     ] {
         s.run(&[&["serve"], args].concat()).fails(2, parts);
     }
+    s.run(&["serve", "demo", "--host", "a..b"]).fails(1, &["a..b is no address", "127.0.0.1"]);
     s.run(&["serve", "demo", "--token-file", "none"]).fails(1, &["none cannot be read"]);
     s.run(&["serve", "demo", "--token-file", "empty"]).fails(1, &["empty has no token"]);
     s.run(&["serve", "demo", "--token-file", "spaced"]).fails(1, &["spaced has a token with"]);
@@ -128,4 +131,7 @@ fn it_ends_if_it_cannot_begin() {
     let port = taken.local_addr().unwrap().port().to_string();
     let refused = s.run(&["serve", "demo", "--port", &port, "--quiet"]);
     refused.fails(1, &["cannot listen on 127.0.0.1:", "--port"]);
+    let listen = format!("localhost:{port}");
+    let refused = s.run(&["serve", "demo", "--listen", &listen, "--quiet"]);
+    refused.fails(1, &["cannot listen on 127.0.0.1:"]);
 }
