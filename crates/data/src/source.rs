@@ -73,7 +73,10 @@ impl FromStr for DataSource {
         Self::ALL.into_iter().find(|source| source.name() == name).ok_or_else(|| {
             let [first @ .., last] = Self::ALL.map(Self::name);
             let known = format!("{} and {last}", first.join(", "));
-            DataError::UnknownName { name: name.to_owned(), known }
+            let plain = |name: &str| name.to_lowercase().replace(['-', '_'], "");
+            let wanted = plain(name);
+            let similar = Self::ALL.map(Self::name).into_iter().find(|name| plain(name) == wanted);
+            DataError::UnknownName { name: name.to_owned(), similar, known }
         })
     }
 }
@@ -275,6 +278,10 @@ mod tests {
         let error = load("svhn", &LoadOptions::default()).unwrap_err().to_string();
         let known = "cifar10, cifar100, mnist, fashion-mnist and synthetic";
         assert_eq!(error, format!("unknown data set `svhn`: the data sets are {known}"));
+        for (name, meant) in [("CIFAR-10", "cifar10"), ("FashionMNIST", "fashion-mnist")] {
+            let error = load(name, &LoadOptions::default()).unwrap_err().to_string();
+            assert!(error.contains(&format!("`{name}` (did you mean {meant}?): ")), "{error}");
+        }
     }
 
     #[test]

@@ -41,9 +41,9 @@ impl DataArg {
             {
                 Ok(DataArg::Folder(path))
             }
-            Err(DataError::UnknownName { name, known }) => {
+            Err(DataError::UnknownName { name, similar, known }) => {
                 let known = format!("{known}, and there is no folder of this name");
-                Err(DataError::UnknownName { name, known })
+                Err(DataError::UnknownName { name, similar, known })
             }
             Err(other) => Err(other),
         }

@@ -45,7 +45,7 @@ pub(crate) struct ExperimentArgs {
     pub(crate) batch_size: Option<usize>,
     /// Data type of activations and their gradients; weights are always fp32 [default: bf16 if the
     /// CPU has bfloat16 dot products, otherwise fp32]
-    #[arg(long, value_enum, help_heading = "Nets and length")]
+    #[arg(long, value_enum, ignore_case = true, help_heading = "Nets and length")]
     pub(crate) dtype: Option<Dtype>,
     /// For responses: measure this model instead of training: a run folder, a model file, or the folder of
     /// an experiment for all its nets with seed 0. Can be given several times

@@ -246,6 +246,7 @@ pub(crate) struct SummaryArgs {
     #[arg(
         long,
         value_enum,
+        ignore_case = true,
         default_value = "fp32",
         requires = "plan",
         help_heading = "Execution plan"
@@ -277,7 +278,7 @@ pub(crate) struct BenchArgs {
     #[arg(long, value_name = "N", value_parser = values::image_size)]
     pub(crate) image_size: Option<usize>,
     /// Data type of activations and their gradients
-    #[arg(long, value_enum, default_value = "fp32")]
+    #[arg(long, value_enum, ignore_case = true, default_value = "fp32")]
     pub(crate) dtype: Dtype,
     /// Seconds to measure, after two warm-up steps
     #[arg(long, value_name = "S", default_value = "5", value_parser = values::seconds)]

@@ -32,7 +32,7 @@ pub(crate) struct NetworkArgs {
     #[command(flatten)]
     pub(crate) weights: WeightsArg,
     /// Data type of activations, whatever the network was trained in
-    #[arg(long, value_enum, default_value = "fp32")]
+    #[arg(long, value_enum, ignore_case = true, default_value = "fp32")]
     pub(crate) dtype: Dtype,
     /// Names of the classes: a file with one on each line, a JSON list, or a JSON object of numbers
     /// and names [default: the model's]

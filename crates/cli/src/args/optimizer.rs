@@ -9,7 +9,7 @@ use super::values;
 pub(crate) struct OptimizerArgs {
     /// Optimizer of all parameters: SGD, or PyTorch's AdamW, which starts from its own learning rate of 0.001
     /// [default: the recipe's, which may have Muon for the convolutions]
-    #[arg(long, value_enum, value_name = "NAME")]
+    #[arg(long, value_enum, ignore_case = true, value_name = "NAME")]
     pub(crate) optimizer: Option<OptimizerName>,
     /// Learning rate; the peak, if the schedule has one. Muon's stays in proportion [default: the recipe's]
     #[arg(long, value_name = "X", value_parser = values::rate)]

@@ -188,7 +188,9 @@ pub(crate) struct NormalisationArgs {
 /// Data type of activations and their gradients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Dtype {
+    #[value(alias = "float32")]
     Fp32,
+    #[value(alias = "bfloat16")]
     Bf16,
 }
 

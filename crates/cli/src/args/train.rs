@@ -3,7 +3,9 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::{
-    Arg, ArgMatches, Args, Command, ValueEnum, builder::PossibleValuesParser, parser::ValueSource,
+    Arg, ArgMatches, Args, Command, ValueEnum,
+    builder::{PossibleValuesParser, TypedValueParser},
+    parser::ValueSource,
 };
 use resnet::{
     Arch,
@@ -140,7 +142,9 @@ pub(crate) struct RecipeArgs {
         value_name = "NAME",
         default_value = Recipe::ALL[0].0,
         hide_default_value = true,
-        value_parser = PossibleValuesParser::new(Recipe::ALL.map(|(name, _)| name)),
+        ignore_case = true,
+        value_parser = PossibleValuesParser::new(Recipe::ALL.map(|(name, _)| name))
+            .map(|name| name.to_lowercase()),
     )]
     pub(crate) recipe: String,
     /// Number of epochs [default: the recipe's]
@@ -168,7 +172,7 @@ pub(crate) struct RecipeArgs {
     pub(crate) seed: u64,
     /// Data type of activations and their gradients; weights are always fp32 [default: bf16 if the
     /// CPU has bfloat16 dot products, otherwise fp32]
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, ignore_case = true)]
     pub(crate) dtype: Option<Dtype>,
 }
 

@@ -32,6 +32,8 @@ fn wrong_usage_has_one_error_and_exit_code_2() {
         (&["train", "--arch", "vgg16"], "unknown architecture 'vgg16'"),
         (&["train", "no-such-data"], "unknown data set `no-such-data`"),
         (&["train", "no-such-data"], "synthetic, and there is no folder of this name"),
+        (&["eval", "demo", "CIFAR-10"], "unknown data set `CIFAR-10` (did you mean cifar10?)"),
+        (&["bench", "--arch", "ResNet50"], "unknown architecture 'ResNet50' (did you mean resnet50?)"),
         (&["train", "--recipe", "none"], "--recipe"),
         (&["train", "--epochs", "0"], "a whole number from 1 to"),
         (&["train", "--epochs", "-1"], "a whole number from 1 to"),
@@ -81,6 +83,16 @@ fn wrong_usage_has_one_error_and_exit_code_2() {
         (&["eval", "demo", "--tta", "flip", "--with", "demo"], "--tta"),
     ] {
         s.run(args).fails(2, &[part]);
+    }
+    // Case is ignored, and PyTorch's names of types are known: what is wrong is something else.
+    for args in [
+        ["--dtype", "BFloat16"],
+        ["--dtype", "float32"],
+        ["--optimizer", "AdamW"],
+        ["--recipe", "Fast"],
+    ] {
+        let args = [&["train"][..], &args, &["--threads", "0"]].concat();
+        s.run(&args).fails(2, &["'--threads"]);
     }
     for missing in [&[][..], &["eval"], &["data"], &["summary"], &["report"]] {
         assert_eq!(s.run(missing).code, Some(2), "{missing:?}");

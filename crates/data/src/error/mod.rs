@@ -18,10 +18,16 @@ mod photo_set;
 #[non_exhaustive]
 pub enum DataError {
     /// No data set has this name.
-    #[error("unknown data set `{}`: the data sets are {known}", brief(name))]
+    #[error(
+        "unknown data set `{}`{}: the data sets are {known}",
+        brief(name),
+        did_you_mean(*similar)
+    )]
     UnknownName {
         /// The unknown name.
         name: String,
+        /// The one that is meant, if the name only has other capitals, hyphens or underscores.
+        similar: Option<&'static str>,
         /// The known names.
         known: String,
     },
@@ -184,6 +190,11 @@ pub enum DataError {
     /// The stop flag was set.
     #[error("the download was stopped; run the command again to continue it")]
     Stopped,
+}
+
+/// A suggestion behind an unknown name.
+fn did_you_mean(similar: Option<&str>) -> String {
+    similar.map_or_else(String::new, |name| format!(" (did you mean {name}?)"))
 }
 
 impl DataError {

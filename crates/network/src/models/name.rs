@@ -14,14 +14,26 @@ use crate::graph::{Activation, Epsilon};
 /// An unknown architecture name.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error(
-    "unknown architecture '{}': expected resnet18|34|50|101|152 (ImageNet; resnet50d, \
+    "unknown architecture '{}'{}: expected resnet18|34|50|101|152 (ImageNet; resnet50d, \
      wide_resnet50_2 and resnext50_32x4d are variants), the same with '-cifar', resnetD with D = 6n+2 \
      such as resnet20 (the paper's CIFAR nets; resnet20-b has shortcuts of option B), resnetD-sprint \
      with D from 8 on, or plain or preresnet instead of resnet; behind it the options +maxpool, \
      +nopool, +stride1x1, +wA-B-C (of -sprint), +gelu, +gelutanh, +silu, +relu and +epsX, in this order; `resnet archs` lists them",
-    brief(.0)
+    brief(.0),
+    did_you_mean(.0)
 )]
 pub struct UnknownArch(pub String);
+
+/// The architecture that is meant, if the name only has other capitals, hyphens or underscores.
+fn did_you_mean(name: &str) -> String {
+    let lower = name.to_lowercase();
+    let plain = |name: &str| name.replace(['-', '_'], "");
+    let wanted = plain(&lower);
+    let parsed = [&wanted, &lower].into_iter().find_map(|name| name.parse::<Arch>().ok());
+    let similar = || Arch::all().find(|arch| plain(&arch.to_string()) == wanted);
+    let arch = parsed.or_else(similar);
+    arch.map_or_else(String::new, |arch| format!(" (did you mean {arch}?)"))
+}
 
 /// The most groups, and channels of each, in a name.
 const MOST_GROUPS: usize = 1024;
@@ -223,6 +235,28 @@ mod tests {
         }
         for name in ["resnet8", "resnet1202", "plain110"] {
             assert_eq!(name.parse::<Arch>().unwrap().family, Family::Paper);
+        }
+    }
+
+    #[test]
+    fn what_is_meant_is_suggested() {
+        for (name, meant) in [
+            ("RESNET8", Some("resnet8")),
+            ("resnet-18", Some("resnet18")),
+            ("ResNet50", Some("resnet50")),
+            ("resnet18_cifar", Some("resnet18-cifar")),
+            ("ResNet32-Sprint", Some("resnet32-sprint")),
+            ("ResNeXt-50-32x4d", Some("resnext50_32x4d")),
+            ("resnet19", None),
+            ("vgg16", None),
+        ] {
+            let error = name.parse::<Arch>().unwrap_err().to_string();
+            match meant {
+                Some(meant) => {
+                    assert!(error.contains(&format!("' (did you mean {meant}?): ")), "{error}");
+                }
+                None => assert!(!error.contains("did you mean"), "{error}"),
+            }
         }
     }
 
