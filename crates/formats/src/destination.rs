@@ -43,6 +43,12 @@ impl<'p> Destination<'p> {
         }
     }
 
+    /// Whether it is the program's own stdout.
+    pub fn is_stdout(self) -> bool {
+        let Destination::Follow(path) = self else { return false };
+        followed(path).is_ok_and(|path| own_descriptor(&path) == Some("1"))
+    }
+
     pub(crate) fn target(self) -> io::Result<Target> {
         match self {
             Destination::Replace(path) => Ok(Target::File(path.to_owned())),
@@ -55,22 +61,33 @@ impl<'p> Destination<'p> {
 const MOST_LINKS: usize = 64;
 
 fn named(path: &Path) -> io::Result<Target> {
+    let path = followed(path)?;
+    if is_descriptor(&path) {
+        return descriptor(&path);
+    }
+    match or_absent(fs::symlink_metadata(&path))? {
+        Some(there) if there.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+        Some(there) if !there.is_file() => stream(&path),
+        _ => Ok(Target::File(path)),
+    }
+}
+
+/// Where the links of a path end: at anything else, an open descriptor, or a name that is free.
+fn followed(path: &Path) -> io::Result<PathBuf> {
     // The system reports cycles of links, and paths without permission.
     or_absent(fs::metadata(path))?;
     let mut path = path.to_owned();
     for _ in 0..MOST_LINKS {
         // The link of a descriptor is not a path.
         if is_descriptor(&path) {
-            return descriptor(&path);
+            return Ok(path);
         }
         match or_absent(fs::symlink_metadata(&path))? {
             Some(there) if there.is_symlink() => {
                 let target = fs::read_link(&path)?;
                 path = path.parent().unwrap_or(Path::new("")).join(target);
             }
-            Some(there) if there.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
-            Some(there) if !there.is_file() => return stream(&path),
-            _ => return Ok(Target::File(path)),
+            _ => return Ok(path),
         }
     }
     RefusedFile::Link.error()
@@ -91,12 +108,17 @@ fn is_descriptor(path: &Path) -> bool {
 
 /// Our own stdout and stderr keep the order of what else is written to them, files included.
 fn descriptor(path: &Path) -> io::Result<Target> {
-    let ours = ["/dev/fd", "/proc/self/fd"].iter().any(|fd| path.parent() == Some(Path::new(fd)));
-    match path.file_name().and_then(|name| name.to_str()) {
-        Some("1") if ours => Ok(Target::Stream(Box::new(io::stdout()))),
-        Some("2") if ours => Ok(Target::Stream(Box::new(io::stderr()))),
+    match own_descriptor(path) {
+        Some("1") => Ok(Target::Stream(Box::new(io::stdout()))),
+        Some("2") => Ok(Target::Stream(Box::new(io::stderr()))),
         _ => stream(path),
     }
+}
+
+/// The number of one of our own open descriptors.
+fn own_descriptor(path: &Path) -> Option<&str> {
+    let ours = ["/dev/fd", "/proc/self/fd"].iter().any(|fd| path.parent() == Some(Path::new(fd)));
+    path.file_name().filter(|_| ours).and_then(|name| name.to_str())
 }
 
 fn stream(path: &Path) -> io::Result<Target> {
@@ -193,5 +215,15 @@ mod tests {
         write(Destination::Follow(Path::new(&format!("/dev/fd/{}", writer.as_raw_fd())))).unwrap();
         drop(writer);
         assert_eq!(io::read_to_string(&mut reader).unwrap(), "new");
+        for (path, is_stdout) in [
+            ("/dev/stdout", true),
+            ("/dev/fd/1", true),
+            ("/proc/self/fd/1", true),
+            ("/dev/stderr", false),
+            ("/dev/null", false),
+            ("1", false),
+        ] {
+            assert_eq!(Destination::Follow(Path::new(path)).is_stdout(), is_stdout, "{path}");
+        }
     }
 }

@@ -196,7 +196,12 @@ pub(crate) struct EvalArgs {
     )]
     pub(crate) with: Vec<PathBuf>,
     /// Also save the logits as a NumPy array: float32, [images, classes]
-    #[arg(long, value_name = "FILE.npy", help_heading = "Output")]
+    #[arg(
+        long,
+        value_name = "FILE.npy",
+        value_parser = values::file_of("npy"),
+        help_heading = "Output"
+    )]
     pub(crate) logits: Option<PathBuf>,
     #[command(flatten, next_help_heading = "Output")]
     pub(crate) output: Output,
@@ -320,7 +325,12 @@ pub(crate) struct PhotoCheckArgs {
     #[arg(long)]
     pub(crate) strict: bool,
     /// Also write a page that shows the photos
-    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        value_parser = values::file_of("html"),
+        help_heading = "Output"
+    )]
     pub(crate) html: Option<PathBuf>,
     #[command(flatten, next_help_heading = "Output")]
     pub(crate) output: Output,

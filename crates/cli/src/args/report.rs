@@ -27,10 +27,15 @@ pub(crate) struct ReportArgs {
     pub(crate) data_dir: DataDir,
     /// HTML file to write [default: RUN/report.html, or for several runs a new
     /// report.html, report-2.html, ...]
-    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        value_parser = values::file_of("html"),
+        help_heading = "Output"
+    )]
     pub(crate) out: Option<PathBuf>,
     /// Title of the report [default: the architecture and the data set]
-    #[arg(long, value_name = "TEXT", help_heading = "Output")]
+    #[arg(long, value_name = "TEXT", value_parser = values::title, help_heading = "Output")]
     pub(crate) title: Option<String>,
     /// Open the report in the browser
     #[arg(long, help_heading = "Output")]

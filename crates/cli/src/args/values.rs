@@ -57,6 +57,25 @@ pub(crate) fn features() -> impl TypedValueParser<Value = PathBuf> {
     })
 }
 
+/// A file of one format, by its suffix. Pipes and devices have any name.
+pub(crate) fn file_of(suffix: &'static str) -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().try_map(move |path| {
+        let is_of_system = path.starts_with("/dev") || path.starts_with("/proc");
+        let is_stream = || path.metadata().is_ok_and(|there| !there.is_file() && !there.is_dir());
+        let has_suffix = path.extension().is_some_and(|own| own.eq_ignore_ascii_case(suffix));
+        match has_suffix || is_of_system || is_stream() {
+            true => Ok(path),
+            false => Err(format!("expected a name that ends in .{suffix}")),
+        }
+    })
+}
+
+/// A title.
+pub(crate) fn title(text: &str) -> Result<String, String> {
+    let is_blank = text.trim().is_empty();
+    if is_blank { Err("expected some text".into()) } else { Ok(text.to_owned()) }
+}
+
 /// A learning rate, which is an `f32` in the end.
 pub(crate) fn rate(text: &str) -> Result<f64, String> {
     let holds = |x: &f64| (*x as f32).is_finite() && *x as f32 > 0.0;

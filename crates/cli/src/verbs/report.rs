@@ -106,7 +106,7 @@ pub(crate) fn run(args: &ReportArgs, global: &Global) -> anyhow::Result<()> {
                 .map(|((run, folder), (_, segments))| record(run, folder, segments))
                 .collect(),
         })?;
-    } else {
+    } else if !args.out.as_deref().is_some_and(|out| Destination::Follow(out).is_stdout()) {
         print::line(path.shown().to_string())?;
     }
     if args.open {
