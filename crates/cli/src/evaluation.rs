@@ -14,7 +14,7 @@ use resnet::{
     predictions::Predictions,
     run::CONFIG,
 };
-use resnet_formats::Shown;
+use resnet_formats::{Shown, brief};
 use resnet_pictures::report::Part;
 
 use crate::{
@@ -113,6 +113,20 @@ fn in_memory(
     // Before anything is downloaded.
     let info = resnet::data::info(source.name(), Path::new(""))?;
     model.check_fit(info.name, info.classes.len(), info.channels)?;
+    // The user may have other words for them.
+    if args.model.network.class_names.is_none()
+        && let Some((class, theirs)) = model.other_class(&info.classes)
+    {
+        global.note(format!(
+            "{} has other classes than {}, which are matched by number: its class {class} is '{}', and \
+             that of {} is '{}'",
+            model.path.shown(),
+            info.name,
+            brief(theirs),
+            info.name,
+            info.classes[class]
+        ));
+    }
     let interrupt = Interrupt::catch().context("cannot catch Ctrl-C")?;
     let limits = Limits { train: Some(1), test: args.limit_test };
     let data = data::load(source, data_dir, limits, global, &interrupt)?;

@@ -8,14 +8,16 @@ use resnet::{
     evaluate::{self, Evaluation, Score, Tta},
     predictions::Scores as ClassScores,
 };
-use resnet_formats::{Destination, Shown};
+use resnet_formats::{Destination, Shown, printable};
+use resnet_pictures::report::Part;
 use serde::Serialize;
 use unicode_width::UnicodeWidthStr;
 
 use crate::{
     args::{EvalArgs, Global, Tta as TtaArg},
     error::Usage,
-    evaluation::{self, Extras},
+    evaluation::{self, Evaluated, Extras},
+    photos::json_name,
     print,
     protocols::{self, MoreResults, Scores, Timed, ViewScores},
     table::{
@@ -52,11 +54,10 @@ pub(crate) fn run(args: &EvalArgs, global: &Global) -> anyhow::Result<()> {
         Ok(more) => (more, Ok(())),
         Err(error) => (None, Err(error)),
     };
-    let evaluation = &evaluated.result;
     let printed = if args.output.json {
-        print::json(&Results { evaluation, more })
+        print::json(&Results::new(&evaluated, more))
     } else {
-        show(evaluation, more.as_ref())
+        show(&evaluated, more.as_ref())
     };
     outcome?;
     printed
@@ -65,13 +66,40 @@ pub(crate) fn run(args: &EvalArgs, global: &Global) -> anyhow::Result<()> {
 /// All results.
 #[derive(Serialize)]
 struct Results<'a> {
+    model: String,
+    arch: String,
+    data: &'a str,
+    part: Part,
     #[serde(flatten)]
     evaluation: &'a Evaluation,
     #[serde(flatten)]
     more: Option<MoreResults>,
 }
 
-fn show(result: &Evaluation, more: Option<&MoreResults>) -> anyhow::Result<()> {
+impl<'a> Results<'a> {
+    fn new(evaluated: &'a Evaluated, more: Option<MoreResults>) -> Self {
+        let Evaluated { model, data, part, result, .. } = evaluated;
+        Results {
+            model: json_name(&model.path),
+            arch: model.arch.to_string(),
+            data,
+            part: *part,
+            evaluation: result,
+            more,
+        }
+    }
+}
+
+/// What was evaluated, on what: `runs/a/best.safetensors (resnet8) on the test images of cifar10`.
+fn subject(evaluated: &Evaluated) -> String {
+    let Evaluated { model, data, part, .. } = evaluated;
+    let (path, part) = (model.path.shown(), part.word());
+    format!("{path} ({}) on the {part}images of {}", model.arch, printable(data))
+}
+
+fn show(evaluated: &Evaluated, more: Option<&MoreResults>) -> anyhow::Result<()> {
+    let result = &evaluated.result;
+    print::line(subject(evaluated))?;
     let tta = result.tta.map(|tta| {
         let label = match tta.views {
             Tta::Flip => "TTA flip",

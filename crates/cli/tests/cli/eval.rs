@@ -142,8 +142,28 @@ fn test_time_augmentation_is_given_beside_the_plain_accuracy() {
         with.as_object_mut().unwrap().remove("tta");
         assert_eq!(with, without);
         let text = s.run(&[&eval, &["--tta", views][..]].concat()).success().stdout;
-        let lines: Vec<_> = text.lines().take(2).collect();
+        let lines: Vec<_> = text.lines().skip(1).take(2).collect();
         assert_eq!(lines[0], format!("accuracy  {plain:.2}%"));
         assert_eq!(lines[1], format!("{:<10}{accuracy:.2}%", format!("TTA {views}")));
     }
+}
+
+#[test]
+fn what_was_evaluated_is_named() {
+    let s = Sandbox::new();
+    let eval = ["eval", "demo", "synthetic", "--limit-test", "4"];
+    let out = s.run(&eval).success();
+    let first = out.stdout.lines().next().unwrap();
+    assert_eq!(first, "demo (resnet20) on the test images of synthetic");
+    let note = "its class 0 is 'airplane', and that of synthetic is 'disc'";
+    assert!(out.stderr.contains(note), "{out:#?}");
+    let json = &s.json(&[&eval[..], &["--json"]].concat())[0];
+    for (key, value) in
+        [("model", "demo"), ("arch", "resnet20"), ("data", "synthetic"), ("part", "test")]
+    {
+        assert_eq!(json[key], value);
+    }
+    fs::write(s.path("names"), "a\nb\nc\nd\ne\nf\ng\nh\ni\nj\n").unwrap();
+    let named = s.run(&[&eval[..], &["--class-names", "names"]].concat()).success();
+    assert_eq!(named.stderr, "");
 }

@@ -169,6 +169,15 @@ impl Model {
         }
         Ok(())
     }
+
+    /// The first class that has another name in data of as many classes: its number, and its name here. None if the
+    /// names are the same but for case, hyphens and underscores, or unknown.
+    pub fn other_class(&self, classes: &[&str]) -> Option<(usize, &str)> {
+        let plain = |name: &str| name.to_lowercase().replace(['-', '_'], " ");
+        let own = self.classes.as_deref()?.iter().map(String::as_str).zip(classes);
+        let differs = |(_, (own, other)): &(usize, (&str, &&str))| plain(own) != plain(other);
+        own.enumerate().find(differs).map(|(class, (own, _))| (class, own))
+    }
 }
 
 /// Leaves out the class names of another program's file if they are not as many as the classes.
@@ -221,6 +230,19 @@ mod tests {
         let error = message(fit(3, 5));
         assert!(error.starts_with("m.safetensors has 5 classes, but synthetic has 10"), "{error}");
         assert!(message(fit(1, 10)).contains("has 1 channels of a pixel, but synthetic has 3"));
+    }
+
+    #[test]
+    fn classes_of_other_data_are_noticed() {
+        let mut model = Model::demo();
+        let mut names = model.class_names();
+        names[0] = "AIRPLANE".into();
+        let mut names: Vec<&str> = names.iter().map(String::as_str).collect();
+        assert_eq!(model.other_class(&names), None);
+        names[9] = "disc";
+        assert_eq!(model.other_class(&names), Some((9, "truck")));
+        model.classes = None;
+        assert_eq!(model.other_class(&names), None);
     }
 
     #[test]
