@@ -81,6 +81,11 @@ impl Predictions {
         probabilities(self.logits(image))[self.class(image)] as f32
     }
 
+    /// Whether its probabilities are numbers: no logit is NaN, and the largest is finite.
+    pub fn is_finite(&self, image: usize) -> bool {
+        self.logits(image)[self.class(image)].is_finite()
+    }
+
     /// The `k` most probable classes and their probabilities, the most probable first; all classes
     /// if there are fewer.
     pub fn top(&self, image: usize, k: usize) -> Vec<(usize, f32)> {
@@ -251,6 +256,7 @@ mod tests {
         assert_eq!((p.class(0), p.class(1)), (0, 1));
         assert!(p.is_right(0, 0) && !p.is_right(1, 1));
         assert_eq!(p.mistakes(&[0, 1]), [1]);
+        assert!(p.is_finite(0) && !p.is_finite(1));
         assert_eq!(p.top(0, 2)[0].0, 0);
     }
 

@@ -48,6 +48,13 @@ impl Problem {
         Problem { retry_after: Some(retry_after), ..problem }
     }
 
+    /// What the network computed cannot be an answer.
+    pub(crate) fn not_finite() -> Problem {
+        let detail = "the network's output is NaN or infinite: so are its weights, or they do not fit \
+                      the values of the image";
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "not_finite", detail)
+    }
+
     /// Something here failed that should not.
     pub(crate) fn internal() -> Problem {
         let detail = "the service failed at this request: its log says more";

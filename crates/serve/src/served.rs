@@ -71,6 +71,8 @@ pub(crate) struct Computed {
     pub(crate) logits: Vec<f32>,
     /// The heat map of the predicted class.
     pub(crate) map: Option<ActivationMap>,
+    /// Whether its probabilities are numbers.
+    pub(crate) is_finite: bool,
 }
 
 impl Served {
@@ -159,6 +161,7 @@ impl Served {
         let computed = |i: usize| Computed {
             logits: predictions.logits(i).to_vec(),
             map: plan.maps().map(|maps| maps.map(i, predictions.class(i))),
+            is_finite: predictions.is_finite(i),
         };
         Ok((0..images.len()).map(computed).collect())
     }

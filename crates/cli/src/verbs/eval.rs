@@ -2,7 +2,7 @@
 
 use std::io::{self, IsTerminal};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use ratatui::crossterm::terminal;
 use resnet::{
     evaluate::{self, Evaluation, Score, Tta},
@@ -60,6 +60,11 @@ pub(crate) fn run(args: &EvalArgs, global: &Global) -> anyhow::Result<()> {
         show(&evaluated, more.as_ref())
     };
     outcome?;
+    let predictions = &evaluated.predictions;
+    let bad = (0..predictions.len()).filter(|&image| !predictions.is_finite(image)).count();
+    if bad > 0 {
+        bail!("the network's output is NaN or infinite for {bad} of {} images", predictions.len());
+    }
     printed
 }
 

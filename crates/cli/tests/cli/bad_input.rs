@@ -2,9 +2,12 @@
 
 use std::{fs, process::Command};
 
+use resnet::model_file::{Model, SaveFormat};
+use resnet_formats::Tensor;
+
 #[cfg(unix)]
 use crate::common::Held;
-use crate::common::{Finished, Sandbox};
+use crate::common::{Finished, Sandbox, write_photos};
 
 const SMALL: [&str; 8] =
     ["train", "synthetic", "--arch", "resnet8", "--limit-train", "64", "--limit-test", "10"];
@@ -73,6 +76,28 @@ fn damaged_and_mismatched_checkpoints() {
     for (text, complaint) in [("arch = 3", "line 1"), ("arch = 'resnet8'\nseed = [", "line 2")] {
         fs::write(s.path("run/config.toml"), text).unwrap();
         s.run(&["train", "--resume", "run"]).fails(1, &["run/config.toml: ", complaint]);
+    }
+}
+
+#[test]
+fn weights_that_are_no_numbers() {
+    let s = Sandbox::new();
+    let mut model = Model::demo();
+    let mut state = model.network.state_dict();
+    let (_, bias) = state.iter_mut().find(|(name, _)| name == "linear.bias").unwrap();
+    *bias = Tensor::f32(&[10], vec![f32::NAN; 10]);
+    model.network.load_state_dict(&state).unwrap();
+    model.save(&*s.path("nan.safetensors"), SaveFormat::Safetensors).unwrap();
+    write_photos(&s, &["cat"], 2);
+    let note = "note: nan.safetensors: NaN or infinite values in 'linear.bias'";
+    let eval = ["eval", "nan.safetensors", "synthetic", "--limit-test", "4", "--json"];
+    for args in [&["predict", "nan.safetensors", "photos"][..], &eval] {
+        let failed = s.run(args).fails_behind_notes(1, &["output is NaN or infinite"]);
+        assert!(failed.stderr.contains(note), "{failed:#?}");
+    }
+    for args in [&["summary", "nan.safetensors"][..], &["convert", "nan.safetensors", "x.pt"]] {
+        let done = s.run(args).success();
+        assert!(done.stderr.contains(note), "{done:#?}");
     }
 }
 

@@ -33,7 +33,7 @@ fn wrong_usage_has_one_error_and_exit_code_2() {
         (&["train", "no-such-data"], "unknown data set `no-such-data`"),
         (&["train", "no-such-data"], "synthetic, and there is no folder of this name"),
         (&["eval", "demo", "CIFAR-10"], "unknown data set `CIFAR-10` (did you mean cifar10?)"),
-        (&["bench", "--arch", "ResNet50"], "unknown architecture 'ResNet50' (did you mean resnet50?)"),
+        (&["bench", "--arch", "ResNet50"], "'ResNet50' (did you mean resnet50?): expected"),
         (&["train", "--recipe", "none"], "--recipe"),
         (&["train", "--epochs", "0"], "a whole number from 1 to"),
         (&["train", "--epochs", "-1"], "a whole number from 1 to"),

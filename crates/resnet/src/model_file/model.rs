@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use resnet_formats::{Shown, safetensors::Metadata};
+use resnet_formats::{NamedTensors, Shown, Tensor, brief, safetensors::Metadata};
 
 use super::{
     Contents, FileFormat, LoadOptions, ModelFileError, OptimizerState,
@@ -96,6 +96,7 @@ impl Model {
         }
         head.map_err(|message| ModelFileError::Network { path: path.to_owned(), message })?;
         let graph = graph_of(path, arch, origin, &tensors)?;
+        notes.extend(not_finite(path, &tensors));
         let is_foreign = !metadata.contains_key(key::FORMAT_VERSION);
         if is_foreign && !format.is_folder() {
             check_class_names(path, &mut metadata, graph.classes(), &mut notes);
@@ -180,6 +181,25 @@ impl Model {
     }
 }
 
+/// A note about weights that are not finite numbers, such as those of a run that diverged.
+fn not_finite(path: &Path, tensors: &NamedTensors) -> Option<String> {
+    let is_finite = |tensor: &Tensor| {
+        tensor.as_f32().is_none_or(|values| values.iter().all(|value| value.is_finite()))
+    };
+    let mut found = tensors.iter().filter(|(_, tensor)| !is_finite(tensor));
+    let (first, _) = found.next()?;
+    let more = match found.count() {
+        0 => String::new(),
+        1 => " and one more tensor".to_owned(),
+        more => format!(" and {more} more tensors"),
+    };
+    Some(format!(
+        "{}: NaN or infinite values in '{}'{more}: what it predicts means nothing",
+        path.shown(),
+        brief(first)
+    ))
+}
+
 /// Leaves out the class names of another program's file if they are not as many as the classes.
 fn check_class_names(
     path: &Path,
@@ -201,8 +221,6 @@ fn check_class_names(
 
 #[cfg(test)]
 mod tests {
-    use resnet_formats::{NamedTensors, Tensor};
-
     use super::*;
 
     fn metadata(entries: &[(&str, &str)]) -> Metadata {
@@ -243,6 +261,18 @@ mod tests {
         assert_eq!(model.other_class(&names), Some((9, "truck")));
         model.classes = None;
         assert_eq!(model.other_class(&names), None);
+    }
+
+    #[test]
+    fn weights_that_are_not_finite_are_noted() {
+        let mut tensors = Model::demo().network.state_dict();
+        assert_eq!(not_finite(Path::new("x"), &tensors), None);
+        tensors[0].1 = Tensor::f32(&[2], vec![0.0, f32::NAN]);
+        let noted = not_finite(Path::new("x"), &tensors).unwrap();
+        assert!(noted.starts_with("x: NaN or infinite values in 'conv1.weight': "), "{noted}");
+        tensors.last_mut().unwrap().1 = Tensor::f32(&[1], vec![f32::INFINITY]);
+        let noted = not_finite(Path::new("x"), &tensors).unwrap();
+        assert!(noted.contains(" and one more tensor: "), "{noted}");
     }
 
     #[test]

@@ -144,6 +144,7 @@ fn unreadable(answers: &[Result<Answer, Failed>]) -> Option<Problem> {
     let detail = describe(failed, (answers.len() > 1).then_some(0));
     Some(match failed {
         Failed::Internal => Problem::internal(),
+        Failed::NotFinite => Problem::not_finite(),
         Failed::Photo(PhotoError::TooLarge { .. }) => Problem::too_large("too_many_pixels", detail),
         Failed::Photo(_) => {
             Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "unreadable_image", detail)
@@ -156,6 +157,7 @@ fn describe(failed: &Failed, index: Option<usize>) -> String {
     match failed {
         Failed::Photo(error) => format!("{which} {error}"),
         Failed::Internal => format!("{which} cannot be decoded"),
+        Failed::NotFinite => format!("the network's output for {which} is NaN or infinite"),
     }
 }
 

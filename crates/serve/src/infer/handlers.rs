@@ -98,7 +98,10 @@ pub(crate) async fn infer(
     let count = images.len();
     let answers = service.compute(&model, images).await?;
     let answers: Result<Vec<_>, Failed> = answers.into_iter().collect();
-    let answers = answers.map_err(|_| Problem::internal())?;
+    let answers = answers.map_err(|failed| match failed {
+        Failed::NotFinite => Problem::not_finite(),
+        Failed::Internal | Failed::Photo(_) => Problem::internal(),
+    })?;
     let logits: Vec<f32> =
         answers.iter().flat_map(|answer| answer.logits.iter().copied()).collect();
     let output = outputs::Logits { model: &model.name, id: id.as_deref(), logits: &logits, count };

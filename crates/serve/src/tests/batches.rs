@@ -1,6 +1,10 @@
 //! Requests that are computed together.
 
-use resnet::predictor::Computes;
+use resnet::{
+    model_file::{Model, SaveFormat},
+    predictor::Computes,
+};
+use resnet_formats::Tensor;
 use tokio::task::JoinSet;
 
 use super::{
@@ -94,4 +98,23 @@ async fn a_panic_is_in_the_log_and_ends_nothing() {
     assert!(error.starts_with("panicked: 1 values for 1 images"), "{error}");
     let (files, _) = photos(Computes::Logits);
     assert_eq!(post(running.address, "/v1/predict", "image/x", &files[0]).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_output_that_is_no_number_is_a_problem() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("nan.safetensors");
+    let mut model = Model::demo();
+    let mut state = model.network.state_dict();
+    state.last_mut().unwrap().1 = Tensor::f32(&[10], vec![f32::NAN; 10]);
+    model.network.load_state_dict(&state).unwrap();
+    model.save(&path, SaveFormat::Safetensors).unwrap();
+    let source: Box<dyn crate::ModelSource> = Box::new(Source(Some(path)));
+    let running = Running::start(Settings::default(), vec![("nan".to_owned(), source)]).await;
+    let (files, _) = photos(Computes::Logits);
+    let reply = post(running.address, "/v1/predict", "image/x", &files[0]).await;
+    reply.is_problem(500, "not_finite");
+    let images = vec![Image::Prepared(Prepared::Values(vec![0.0; 3 * 32 * 32]))];
+    let answers = running.service.compute(&running.model(), images).await.unwrap();
+    assert!(matches!(answers[..], [Err(Failed::NotFinite)]), "{answers:?}");
 }

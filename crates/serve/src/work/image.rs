@@ -62,6 +62,8 @@ pub(crate) struct Times {
 pub(crate) enum Failed {
     /// It is no photo, or a damaged or too large one.
     Photo(PhotoError),
+    /// The network's output is NaN or infinite.
+    NotFinite,
     /// The service failed at it.
     Internal,
 }

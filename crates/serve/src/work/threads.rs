@@ -237,12 +237,13 @@ impl Shared {
                 return;
             }
         };
-        for (Ready { mut ticket, region, .. }, Computed { logits, map }) in
+        for (Ready { mut ticket, region, .. }, Computed { logits, map, is_finite }) in
             batch.into_iter().zip(computed)
         {
             ticket.times.compute = time;
             let times = ticket.times;
-            ticket.finish(Ok(Answer { logits, map, region, times }));
+            let answer = Answer { logits, map, region, times };
+            ticket.finish(if is_finite { Ok(answer) } else { Err(Failed::NotFinite) });
         }
     }
 

@@ -6,6 +6,7 @@ mod output;
 
 use anyhow::bail;
 use resnet::predictor::Computes;
+use resnet_formats::Shown;
 
 use self::{
     features::FeatureFile,
@@ -49,6 +50,10 @@ pub(crate) fn run(args: &PredictArgs, global: &Global) -> anyhow::Result<()> {
         }
         match photo {
             Ok(photo) => {
+                let top = photo.top(args.top);
+                if top.iter().any(|(_, probability)| !probability.is_finite()) {
+                    bail!("{}: the network's output is NaN or infinite", path.shown());
+                }
                 let pictures = match &mut heat_maps {
                     Some(maps) => maps.draw(path, &photo)?,
                     None => Vec::new(),
@@ -56,7 +61,7 @@ pub(crate) fn run(args: &PredictArgs, global: &Global) -> anyhow::Result<()> {
                 if let Some(features) = &mut features {
                     features.add(path, photo.features());
                 }
-                if let Err(error) = printer.print(path, &photo.top(args.top), &pictures) {
+                if let Err(error) = printer.print(path, &top, &pictures) {
                     printed = Err(error);
                 }
             }
