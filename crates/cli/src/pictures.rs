@@ -8,7 +8,11 @@ use std::{
 };
 
 use anyhow::Context;
-use resnet::{Network, data::ImageSet, model_file::Model};
+use resnet::{
+    Network,
+    data::{ImageSet, mark_output},
+    model_file::Model,
+};
 use resnet_formats::{Destination, Shown, atomic_write, create_numbered, make_own_folder};
 use resnet_pictures::{Cell, Picture, Theme, png};
 
@@ -134,10 +138,14 @@ pub(crate) fn write_new(stem: &str, suffix: &str, bytes: &[u8]) -> anyhow::Resul
 }
 
 /// Creates a folder for pictures: `--out`, else one of the name `what` in the run folder, else a new
-/// one in the working folder, where there may be pictures of another model of the same name.
+/// one in the working folder, where there may be pictures of another model of the same name. A new folder outside a
+/// run is marked, since it may be in a folder of photos.
 pub(crate) fn make_folder(out: Option<&Path>, model: &Path, what: &str) -> anyhow::Result<PathBuf> {
     let (folder, made) = match (out, model::run_of(model)) {
-        (Some(out), _) => (out.to_owned(), fs::create_dir_all(out)),
+        (Some(out), _) if out.exists() => (out.to_owned(), fs::create_dir_all(out)),
+        (Some(out), _) => {
+            (out.to_owned(), fs::create_dir_all(out).and_then(|()| mark_output(out)))
+        }
         // It must not be a link out of an untrusted run.
         (None, Some(run)) => {
             let folder = run.join(what);
@@ -147,7 +155,8 @@ pub(crate) fn make_folder(out: Option<&Path>, model: &Path, what: &str) -> anyho
         (None, None) => {
             let name = model.file_stem().unwrap_or_default().to_string_lossy();
             let name = PathBuf::from(format!("{name}-{what}"));
-            match create_numbered(&name, "", |name| fs::create_dir(name)) {
+            let create = |name: &Path| fs::create_dir(name).and_then(|()| mark_output(name));
+            match create_numbered(&name, "", create) {
                 Ok((folder, ())) => return Ok(folder),
                 Err(error) => (name, Err(error)),
             }

@@ -25,6 +25,7 @@ mod idx;
 mod images;
 mod loader;
 mod options;
+mod output;
 mod parts;
 pub mod photo;
 mod photo_names;
@@ -46,6 +47,7 @@ pub use folder::{PhotoList, PhotoSet};
 pub use images::{Batch, Dataset, Images};
 pub use loader::Loader;
 pub use options::{LoadOptions, default_data_dir};
+pub use output::{is_output, mark_output};
 pub use parts::{ImageSet, Parts};
 pub use photo_names::{
     NamedPhotos, format_photo_names, parse_photo_names, read_photo_names, write_photo_names,

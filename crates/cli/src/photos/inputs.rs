@@ -40,7 +40,7 @@ impl Inputs {
         if !path.is_dir() {
             return self.photos.push(path.to_owned());
         }
-        let Found { photos, errors, outside } = photo::find(path);
+        let Found { photos, errors, outside, output } = photo::find(path);
         if photos.is_empty() && errors.is_empty() {
             self.errors.push(format!(
                 "the folder {} has no images (JPEG, PNG, WebP, GIF, BMP, TIFF)",
@@ -53,6 +53,15 @@ impl Inputs {
             format!("{} is a link out of its folder, to {}", link.shown(), target.shown())
         };
         self.notes.extend(outside.iter().map(note));
+        self.notes.extend(match &output[..] {
+            [] => None,
+            [folder] => Some(format!("left out a folder that resnet wrote, {}", folder.shown())),
+            [first, ..] => Some(format!(
+                "left out {} folders that resnet wrote, such as {}",
+                output.len(),
+                first.shown()
+            )),
+        });
     }
 
     fn add_pattern(&mut self, pattern: &str) {

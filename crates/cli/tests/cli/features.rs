@@ -126,7 +126,7 @@ fn heat_maps_are_drawn_one_for_each_photo() {
         .collect();
     names.sort_unstable();
     assert_eq!(files, names);
-    assert_eq!(fs::read_dir(s.path("demo-cam")).unwrap().count(), 8);
+    assert_eq!(fs::read_dir(s.path("demo-cam")).unwrap().count(), 9, "with the mark");
     let png = fs::read(s.path("demo-cam/rgb-cam.png")).unwrap();
     assert!(png.starts_with(b"\x89PNG"));
     let svg = fs::read_to_string(s.path("demo-cam/rgb-cam.svg")).unwrap();

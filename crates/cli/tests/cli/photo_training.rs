@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::common::{Sandbox, tensors, write_photos};
+use crate::common::{Finished, Sandbox, tensors, write_photos};
 
 const OF_CLASS: usize = 15;
 const CLASSES: [&str; 3] = ["circle", "naïve name", "square"];
@@ -126,6 +126,29 @@ fn a_folder_is_trained_on_and_its_validation_photos_are_evaluated() {
 
 fn dtype(config: &str) -> &str {
     if config.contains("dtype = \"bf16\"") { "bf16" } else { "fp32" }
+}
+
+/// In the folder of the photos, where runs and heat maps are written too.
+#[test]
+fn what_the_program_wrote_is_not_trained_on() {
+    let s = Sandbox::new();
+    make_photos(&s);
+    let run = |args: &[&str]| {
+        let output = s.command(args).current_dir(s.path("photos")).output().unwrap();
+        Finished::of(args, output).success()
+    };
+    let train = ["train", ".", "--arch", "resnet8", "--batch-size", "8", "--epochs", "1"];
+    run(&train);
+    run(&["show", "last", "--cam"]);
+    run(&["predict", "demo", ".", "--cam"]);
+    let again = run(&[&train[..], &["--out", "again"]].concat());
+    assert!(again.stderr.contains("left out 2 folders that resnet wrote, such as "), "{again:#?}");
+    let names = names(&s.path("photos/again"), "");
+    assert_eq!(names.len(), 3 * OF_CLASS);
+    assert!(names.iter().all(|name| name.ends_with(".ppm")), "{names:?}");
+    let predicted = run(&["predict", "demo", ".", "--json"]);
+    assert_eq!(predicted.stdout.lines().count(), names.len());
+    assert!(predicted.stderr.contains("left out 3 folders that resnet wrote"), "{predicted:#?}");
 }
 
 #[test]

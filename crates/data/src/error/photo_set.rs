@@ -85,7 +85,11 @@ pub enum PhotoSetError {
         similar: Option<String>,
     },
     /// Photos have labels that a model or a run does not know.
-    #[error("{} has photos of {}, which {whose} does not know", root.shown(), listed(classes, *count))]
+    #[error(
+        "{} has photos of {}, which {whose} does not know: rename the folders, or give the classes of {whose} \
+         these names with --class-names FILE",
+        root.shown(), listed(classes, *count)
+    )]
     UnknownClasses {
         /// The folder or table.
         root: PathBuf,

@@ -1,8 +1,13 @@
 //! What is in a folder of photos but no photo to train on.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, fs, path::Path};
 
 use resnet_formats::Shown;
+
+use crate::{
+    output::is_output,
+    photo::{Kind, kind_of},
+};
 
 /// Why files and folders are left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -12,6 +17,7 @@ pub(super) enum Why {
     Unsupported,
     NoClass,
     NotAPart,
+    Output,
     Repeated,
     Parent,
     DeadLink,
@@ -33,6 +39,7 @@ impl Why {
                 ("photo outside the class folders", "photos outside the class folders", "")
             }
             Why::NotAPart => ("folder next to train", "folders next to train", ""),
+            Why::Output => ("folder that resnet wrote", "folders that resnet wrote", ""),
             Why::Repeated => (
                 "link to a folder that is in the class already",
                 "links to folders that are in the class already",
@@ -96,4 +103,31 @@ const CLUTTER: [&str; 8] = [
 /// clutter of the system.
 pub(super) fn is_hidden(name: &[u8]) -> bool {
     name.starts_with(b".") || CLUTTER.iter().any(|s| s.as_bytes().eq_ignore_ascii_case(name))
+}
+
+/// Whether a folder was written by this program, or has nothing but such folders, as `runs` has.
+pub(super) fn is_output_only(folder: &Path) -> bool {
+    // Below `runs` is a run, or an experiment with its runs.
+    has_output(folder, 3) == Some(true)
+}
+
+/// Whether there are such folders in these levels; none if there may be photos next to them.
+fn has_output(folder: &Path, levels: usize) -> Option<bool> {
+    if is_output(folder) {
+        return Some(true);
+    }
+    let below = levels.checked_sub(1)?;
+    let mut found = false;
+    for entry in fs::read_dir(folder).ok()?.flatten() {
+        let path = entry.path();
+        if is_hidden(entry.file_name().as_encoded_bytes()) {
+            continue;
+        }
+        if path.is_dir() {
+            found |= has_output(&path, below)?;
+        } else if kind_of(&path) != Kind::Other {
+            return None;
+        }
+    }
+    Some(found)
 }

@@ -9,11 +9,12 @@ use std::{
 };
 
 use super::{
-    left_out::{LeftOut, Why, is_hidden},
+    left_out::{LeftOut, Why, is_hidden, is_output_only},
     list::{PhotoList, can_list, path_of},
 };
 use crate::{
     DataError, PhotoSetError,
+    output::is_output,
     photo::{Kind, kind_of},
 };
 
@@ -63,7 +64,7 @@ impl<'a> Walk<'a> {
         Walk { root, left_out: LeftOut::default(), done: 0, progress }
     }
 
-    /// The folders and photos in a folder, not those below.
+    /// The folders and photos in a folder, not those below, and not what this program wrote.
     pub(super) fn content(&mut self, folder: &Path) -> Result<Content, DataError> {
         let mut content = Content::default();
         let first = |slot: &mut Option<OsString>, name: OsString| {
@@ -71,8 +72,11 @@ impl<'a> Walk<'a> {
                 *slot = Some(name);
             }
         };
-        self.each(folder, |_, path, name, entry| {
+        self.each(folder, |walk, path, name, entry| {
             match entry {
+                Entry::Folder { .. } if is_output_only(&path) => {
+                    walk.leave_out(Why::Output, &path);
+                }
                 Entry::Folder { .. } => content.folders.push(name),
                 Entry::File if kind_of(&path) == Kind::Photo => {
                     content.photos += 1;
@@ -126,6 +130,9 @@ impl<'a> Walk<'a> {
                     return Ok(());
                 }
                 match entry {
+                    Entry::Folder { .. } if is_output(&path) => {
+                        walk.leave_out(Why::Output, &path);
+                    }
                     Entry::Folder { is_link } => {
                         let folder = joined(&photos.folder, name.as_encoded_bytes());
                         let there = there.join(&name);

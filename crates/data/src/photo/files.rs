@@ -14,18 +14,21 @@ use super::{
     PhotoError, PhotoFileError,
     format::{FIRST_BYTES, Kind, by_suffix, format},
 };
+use crate::output::is_output;
 
 /// The photos in a folder and its subfolders.
 #[derive(Debug, Default)]
 pub struct Found {
     /// Files with the suffix or the first bytes of an image, sorted by name. Some are of formats that
-    /// cannot be read: to open them says so.
+    /// cannot be read, or are links that lead nowhere or pipes: to open them says so.
     pub photos: Vec<PathBuf>,
     /// Folders that cannot be searched: unreadable, nested too deep, or linked to a parent. If
     /// there are too many files, the folder itself, and then `photos` is empty.
     pub errors: Vec<PhotoFileError>,
     /// Links out of the folder, with their targets. They are followed.
     pub outside: Vec<(PathBuf, PathBuf)>,
+    /// Folders of runs and of pictures that this program wrote. They are not searched.
+    pub output: Vec<PathBuf>,
 }
 
 /// Finds all photos in a folder and its subfolders. Hidden files (names with a leading dot) are
@@ -94,10 +97,17 @@ impl Search {
             // Only links need a system call: there may be very many files.
             let (path, is_link) = (folder.join(&name), kind.is_symlink());
             if kind.is_dir() || is_link && path.is_dir() {
+                if is_output(&path) {
+                    self.found.output.push(path);
+                    continue;
+                }
                 let real = if is_link { path.canonicalize() } else { Ok(real.join(&name)) };
                 self.walk(&path, real, is_link)?;
-            } else if (kind.is_file() || is_link && path.is_file()) && kind_of(&path) != Kind::Other
-            {
+                continue;
+            }
+            // What is called like an image is named, even if it is a pipe or a link that leads nowhere.
+            let is_file = kind.is_file() || is_link && path.is_file();
+            if (is_file || by_suffix(&path).is_some()) && kind_of(&path) != Kind::Other {
                 self.found.photos.push(path);
             }
         }
@@ -161,6 +171,7 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
+    use crate::output::mark_output;
 
     #[test]
     fn the_content_decides_where_the_suffix_is_of_no_format_that_is_read() {
@@ -209,10 +220,24 @@ mod tests {
         symlink("../other", path("all/link")).unwrap();
         symlink("in", path("all/to in")).unwrap();
         symlink("../other/inner/o.png", path("all/o.png")).unwrap();
-        let Found { photos, errors, outside } = find(&path("all"));
-        let names =
-            ["in/a.JPG", "in/c", "in/d.heic", "in/e.bin", "link/inner/o.png", "o.png", "z.png"];
+        symlink("nowhere", path("all/lost.png")).unwrap();
+        symlink("nowhere", path("all/lost.txt")).unwrap();
+        fs::create_dir(path("all/demo-cam")).unwrap();
+        mark_output(&path("all/demo-cam")).unwrap();
+        fs::write(path("all/demo-cam/z-cam.png"), "").unwrap();
+        let Found { photos, errors, outside, output } = find(&path("all"));
+        let names = [
+            "in/a.JPG",
+            "in/c",
+            "in/d.heic",
+            "in/e.bin",
+            "link/inner/o.png",
+            "lost.png",
+            "o.png",
+            "z.png",
+        ];
         assert_eq!(photos, names.map(|name| path("all").join(name)));
+        assert_eq!(output, [path("all/demo-cam")]);
         assert_eq!(outside, [(path("all/link"), path("other"))]);
         let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
         assert_eq!(errors.len(), 2, "{errors:?}");

@@ -196,7 +196,11 @@ mod tests {
     use std::fs::File;
 
     use super::*;
-    use crate::{config::tests::sample, run::is_training};
+    use crate::{
+        config::tests::sample,
+        data::is_output,
+        run::{BEST, is_training},
+    };
 
     #[test]
     fn a_new_run_is_found_and_resumed() {
@@ -207,6 +211,19 @@ mod tests {
         drop(run);
         let run = RunFolder::resume(&path).unwrap();
         assert_eq!((run.config(), run.resume_from()), (&sample(), None));
+    }
+
+    #[test]
+    fn a_run_is_known_as_output_among_photos() {
+        let runs = tempfile::tempdir().unwrap();
+        let path = runs.path().join("run");
+        let run = RunFolder::create(&path, &sample()).unwrap();
+        assert!(!is_output(&path), "any program has a config.toml");
+        fs::write(path.join(PHOTOS), "").unwrap();
+        assert!(is_output(&path));
+        fs::remove_file(path.join(PHOTOS)).unwrap();
+        run.write_metrics(&[]).unwrap();
+        assert!(is_output(&path));
     }
 
     #[test]

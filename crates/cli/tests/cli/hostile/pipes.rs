@@ -77,7 +77,7 @@ const CASES: &[Case] = &[
     }),
     case("photo-zero", "predict run x.png", Says(NOT_REGULAR), |f| f.link("x.png", "/dev/zero")),
     case("photo-stdin", "predict run x.png", Says(NOT_REGULAR), |f| f.link("x.png", "/dev/stdin")),
-    case("photos", "predict run photos", Right, |f| {
+    case("photos", "predict run photos", Says("3 of 4 images"), |f| {
         f.write("photos/a.png", png());
         f.pipe("photos/b.png");
         f.socket("photos/c.png");

@@ -1,6 +1,7 @@
 //! Where classes, parts and photos are found.
 
 use super::*;
+use crate::output::mark_output;
 
 #[test]
 fn a_folder_of_classes() {
@@ -136,6 +137,40 @@ fn other_files_are_left_out_with_a_note() {
     );
 }
 
+/// A run, an experiment with a run, and heat maps.
+#[test]
+fn what_the_program_wrote_is_no_class() {
+    let write = |folder: &Folder, runs: &[&str]| {
+        for run in runs {
+            for file in ["config.toml", "metrics.jsonl", "pictures/cam.png"] {
+                folder.write(&format!("{run}/{file}"), "");
+            }
+        }
+    };
+    let files = ["a/1.jpg", "b/1.jpg", "demo-cam/1-cam.png", "a/maps/1-cam.png"];
+    let folder = Folder::new(&files);
+    write(&folder, &["runs/x", "runs/paper/net", "mine", "b/mine"]);
+    folder.write("runs/paper/experiment.toml", "");
+    for name in ["demo-cam", "a/maps"] {
+        mark_output(&folder.path(name)).unwrap();
+    }
+    let set = folder.open();
+    assert_eq!(photos(&set, &set.train), ["a: a/1.jpg", "b: b/1.jpg"]);
+    let [note] = &set.notes[..] else { panic!("{:?}", set.notes) };
+    assert!(note.starts_with("left out 5 folders that resnet wrote, such as "), "{note}");
+
+    let folder = Folder::new(&["train/a/1.jpg", "train/b/1.jpg"]);
+    write(&folder, &["runs/x"]);
+    let set = folder.open();
+    assert_eq!(set.classes, ["a", "b"]);
+    assert_eq!(set.notes, ["left out a folder that resnet wrote, runs"]);
+
+    // Photos next to a run, and a configuration of another program.
+    let folder = Folder::new(&["a/1.jpg", "b/c/1.jpg", "c/config.toml", "c/1.jpg"]);
+    write(&folder, &["b/run"]);
+    assert_eq!(folder.open().classes, ["a", "b", "c"]);
+}
+
 #[test]
 fn what_is_no_data_set_says_what_to_do() {
     for (files, error) in [
@@ -233,7 +268,8 @@ fn classes_are_matched_with_those_of_a_model() {
     let mut set = Folder::new(&["b/1.jpg", "c/1.jpg"]).open();
     let classes = ["c", "a", "b"].map(str::to_owned);
     let error = set.match_classes(&classes[..2], "the model").unwrap_err().to_string();
-    assert!(error.ends_with("has photos of b, which the model does not know"), "{error}");
+    assert!(error.contains("has photos of b, which the model does not know: "), "{error}");
+    assert!(error.contains("--class-names FILE"), "{error}");
     assert_eq!(set.train.labels(), [0, 1]);
     set.match_classes(&classes, "the model").unwrap();
     assert_eq!((set.train.labels(), &set.classes[..]), (&[2, 0][..], &classes[..]));
