@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use resnet::{
     config::TrainConfig,
     data::{
@@ -14,7 +14,7 @@ use resnet::{
     predictions::Predictions,
     run::CONFIG,
 };
-use resnet_formats::{Shown, brief};
+use resnet_formats::{Shown, brief, quoted_path};
 use resnet_pictures::report::Part;
 
 use crate::{
@@ -95,6 +95,14 @@ pub(crate) fn evaluate(
                 in_memory(source, &folder, model, args, resizing, extras, global)
             }
             TrainingData::Photos(name, list, part, classes) => {
+                if !Path::new(&name).exists() {
+                    let model = quoted_path(&args.model.path);
+                    bail!(
+                        "{} is not there, the folder of the photos of the run: if it is elsewhere now, give it to the run \
+                         with resnet train FOLDER --resume {model}, or name it after the model",
+                        Path::new(&name).shown()
+                    );
+                }
                 on_photos(&name, (list, part), classes, model, args, extras, global)
             }
         },
@@ -178,12 +186,22 @@ fn on_photos(
 ) -> anyhow::Result<Evaluated> {
     model.check_fit(name, classes.len(), model.network.graph().in_channels())?;
     photo_folder::limit_test_photos(&mut list, args.limit_test, 0);
-    let imagenet = ("ImageNet", Normalisation::imagenet());
+    let channels = model.network.graph().in_channels();
+    let imagenet = ("ImageNet", Normalisation::imagenet().for_channels(channels));
+    model::note_preprocessing(&model, &|note| global.note(note));
     let normalisation = normalisation(&model, args, imagenet, global)?;
     let preparation = model
         .preparation(&normalisation)
         .with_context(|| format!("{} takes neither grey nor colour images", model.path.shown()))?;
     check(protocols, preparation, &normalisation)?;
+    if let (None, Some(first)) = (&model.classes, classes.first()) {
+        global.note(format!(
+            "{} has no class names: its classes are taken to be those of {name} in their order, class 0 {} \
+             (--class-names FILE names them)",
+            model.path.shown(),
+            brief(first)
+        ));
+    }
     model.classes.get_or_insert_with(|| classes.clone());
     let options = PhotoOptions { workers: global.cpu_threads(), cache: CacheOptions::None };
     let photos = Photos::new(list, preparation, options);

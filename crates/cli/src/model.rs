@@ -5,8 +5,10 @@ use std::path::Path;
 use resnet::{
     config::TrainConfig,
     model_file::{DEMO, LoadOptions, Model},
+    models::Family,
     run::{BEST, CONFIG, LAST, load_model},
 };
+use resnet_formats::Shown;
 
 use crate::{
     args::{Global, ModelArgs, NetworkArgs},
@@ -35,6 +37,21 @@ pub(crate) fn read_named(path: &Path, args: &NetworkArgs) -> anyhow::Result<Mode
         model.classes = Some(class_names::read(file, model.network.graph().classes())?);
     }
     Ok(model)
+}
+
+/// Notes how photos are prepared for a network whose file does not say.
+pub(crate) fn note_preprocessing(model: &Model, note: &dyn Fn(&str)) {
+    if model.normalisation.is_none()
+        && model.resize.is_none()
+        && model.arch.family == Family::ImageNet
+    {
+        note(&format!(
+            "{path} does not state its preprocessing: photos are resized to {side}x{side} without a \
+             crop (--resize 256 --crop 224 does as torchvision)",
+            path = model.path.shown(),
+            side = model.image_size
+        ));
+    }
 }
 
 /// The run folder that the checkpoint at a path belongs to. Other programs write files called `config.toml` too:

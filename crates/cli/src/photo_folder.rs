@@ -131,17 +131,32 @@ pub(crate) fn announced(
     let named = parse_photo_names(names, root).context("process 0 sent other photos")?;
     // This machine's copies have other times.
     let named = named.map(|part| part.map(|(list, ids)| (list, vec![0; ids.len()])));
-    let lists = named.iter().flatten().map(|(list, _)| list);
-    let paths = lists.flat_map(|list| (0..list.len()).map(|index| list.path(index)));
-    let missing: Vec<PathBuf> = paths.filter(|path| !path.is_file()).collect();
-    if let Some(first) = missing.first() {
-        let (more, root) = (missing.len() - 1, root.shown());
-        bail!(
-            "{} and {more} more photos of the run are not here: bring all of {root}",
-            first.shown()
-        );
+    if let Some((first, more)) = missing(&named) {
+        let (first, root) = (first.shown(), root.shown());
+        bail!("{first} and {more} more photos of the run are not here: bring all of {root}");
     }
     of_config(named, config, reading, data_dir, global)
+}
+
+/// Takes the photos of a run from another folder from now on. They must have the same names there.
+pub(crate) fn move_run(run: &mut RunFolder, root: &Path) -> anyhow::Result<()> {
+    let root = absolute(root)?;
+    if let Some((first, more)) = missing(&named_of_run(run.path(), &root)?) {
+        let (first, root) = (first.shown(), root.shown());
+        bail!(
+            "{first} and {more} more photos of the run are not there: bring all that the run knows to {root}, under \
+             the same names"
+        );
+    }
+    Ok(run.move_photos(root.to_str().context("the path of the folder is not UTF-8")?)?)
+}
+
+/// The first of the photos that are not where they should be, and the number of others.
+fn missing(named: &[Option<NamedPhotos>; 3]) -> Option<(PathBuf, usize)> {
+    let lists = named.iter().flatten().map(|(list, _)| list);
+    let paths = lists.flat_map(|list| (0..list.len()).map(|index| list.path(index)));
+    let mut missing = paths.filter(|path| !path.is_file());
+    Some((missing.next()?, missing.count()))
 }
 
 fn of_config(
@@ -273,7 +288,8 @@ pub(crate) fn trained_on(list: &PhotoList, run: &Path) -> anyhow::Result<usize> 
 }
 
 /// The photos of a folder to evaluate a model on: those to test on, for validation, or all, whichever there
-/// are first, and which these are. Their labels are the model's classes of the same names.
+/// are first, and which these are. Their labels are the model's classes of the same names, or, where these are of
+/// ImageNet, of these ids.
 pub(crate) fn to_evaluate(
     root: &Path,
     labels: Option<&Path>,
@@ -284,7 +300,12 @@ pub(crate) fn to_evaluate(
     let mut set = PhotoSet::list(&root, labels.as_deref(), &mut |_| ControlFlow::Continue(()))?;
     set.notes.iter().for_each(|note| global.note(note));
     if let Some(classes) = &model.classes {
-        set.match_classes(classes, "the model")?;
+        let ids = model.wordnet_ids();
+        if ids.is_some_and(|ids| set.match_classes(&ids, "the model").is_ok()) {
+            set.classes.clone_from(classes);
+        } else {
+            set.match_classes(classes, "the model")?;
+        }
     }
     let PhotoSet { classes, train, validation, test, .. } = set;
     Ok(match (test, validation) {

@@ -31,6 +31,14 @@ impl Normalisation {
         Normalisation::new(vec![0.485, 0.456, 0.406], vec![0.229, 0.224, 0.225])
     }
 
+    /// That of grey images, for one channel: the first of the numbers. The same for as many channels as it has.
+    #[must_use]
+    pub fn for_channels(mut self, channels: usize) -> Normalisation {
+        self.mean.truncate(channels);
+        self.std.truncate(channels);
+        self
+    }
+
     /// Whether it has a mean and a deviation for each channel, and every normalised pixel is
     /// finite.
     ///

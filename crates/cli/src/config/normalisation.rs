@@ -59,7 +59,7 @@ pub(crate) fn given_normalisation_of(
     args: NormalisationArgs,
     network: &Network,
 ) -> Result<Option<Normalisation>, Usage> {
-    let Some(Normalisation { mut mean, mut std, .. }) = given_normalisation(args) else {
+    let Some(given) = given_normalisation(args) else {
         return Ok(None);
     };
     let channels = network.graph().in_channels();
@@ -69,7 +69,5 @@ pub(crate) fn given_normalisation_of(
              leave them out"
         )));
     }
-    mean.truncate(channels);
-    std.truncate(channels);
-    Ok(Some(Normalisation::new(mean, std)))
+    Ok(Some(given.for_channels(channels)))
 }

@@ -5,8 +5,7 @@ use std::path::Path;
 use anyhow::bail;
 use indicatif::HumanBytes;
 use resnet::{
-    Device, data::Normalisation, engine::MICRO_BATCH_BYTES, model_file::Model, models::Family,
-    predictor::Predictor,
+    Device, data::Normalisation, engine::MICRO_BATCH_BYTES, model_file::Model, predictor::Predictor,
 };
 use resnet_formats::Shown;
 
@@ -31,16 +30,7 @@ pub(crate) fn predictor(
     model.notes.iter().for_each(|text| note(text));
     resizing.apply(&mut model)?;
     let path = model.path.shown().to_string();
-    if model.normalisation.is_none()
-        && model.resize.is_none()
-        && model.arch.family == Family::ImageNet
-    {
-        note(&format!(
-            "{path} does not state its preprocessing: photos are resized to {side}x{side} without a \
-             crop (--resize 256 --crop 224 does as torchvision)",
-            side = model.image_size
-        ));
-    }
+    model::note_preprocessing(&model, note);
     Predictor::check_channels(&model)?;
     if model.network.graph().classes() == 1 {
         note(&format!(

@@ -114,10 +114,66 @@ fn an_unstated_resize_is_noted() {
     let (cropped, said) = predict(&s, &["net.pt", wide, "--resize", "256", "--crop", "224"]);
     assert!(!said.contains(note), "{said}");
     assert_ne!(whole, cropped);
+    // `eval` says so too, and which class is the first folder.
+    for class in ["e", "a", "b", "d", "c"] {
+        fs::create_dir_all(s.path("pets").join(class)).unwrap();
+        fs::copy(s.path(wide), s.path("pets").join(class).join(wide)).unwrap();
+    }
+    let out = s.run(&["eval", "net.pt", "pets"]).success();
+    let first = "net.pt has no class names: its classes are taken to be those of pets in their order, class 0 a";
+    assert!(out.stderr.contains(note) && out.stderr.contains(first), "{out:#?}");
+    let out = s.run(&["eval", "net.pt", "pets", "--resize", "256", "--crop", "224"]).success();
+    assert!(!out.stderr.contains(note), "{out:#?}");
+    fs::write(s.path("names.txt"), "a\nb\nc\nd\ne\n").unwrap();
+    let out = s.run(&["eval", "net.pt", "pets", "--class-names", "names.txt"]).success();
+    assert!(!out.stderr.contains("class names"), "{out:#?}");
     // A normalisation does not state a resize.
     let given = ["--mean", ".5,.5,.5", "--std", ".25,.25,.25"];
     let (_, said) = predict(&s, &[&["net.pt", wide], &given[..]].concat());
     assert!(said.contains(note), "{said}");
+}
+
+/// The folders of ImageNet are called by ids of WordNet, the classes by words.
+#[test]
+fn folders_of_imagenet_are_known_by_their_ids() {
+    let s = Sandbox::new();
+    let [wide, _] = photos(&s);
+    save_state_dict(&s, "resnet18", network("resnet18", 1000), "net.pt");
+    for class in ["n01443537", "n02099601"] {
+        fs::create_dir_all(s.path("val").join(class)).unwrap();
+        fs::copy(s.path(wide), s.path("val").join(class).join(wide)).unwrap();
+    }
+    let found = &s.json(&["eval", "net.pt", "val", "--json"])[0];
+    let classes = found["per_class"].as_array().unwrap();
+    let with_images = classes.iter().filter(|class| class["images"] != 0);
+    let names: Vec<&str> = with_images.map(|class| class["class"].as_str().unwrap()).collect();
+    assert_eq!(names, ["goldfish", "golden retriever"]);
+    fs::rename(s.path("val/n02099601"), s.path("val/dog")).unwrap();
+    let parts = ["has photos of dog, n01443537, which the model", "--class-names FILE"];
+    s.run(&["eval", "net.pt", "val"]).fails_behind_notes(1, &parts);
+}
+
+#[test]
+fn grey_photos_have_the_first_number_of_imagenet() {
+    let s = Sandbox::new();
+    let [wide, _] = photos(&s);
+    let arch: Arch = "resnet18".parse().unwrap();
+    let net = Network::new(arch.graph_with(1, 2, 1), Init::PyTorch, 3);
+    save_state_dict(&s, "resnet18", net, "grey.pt");
+    let (usual, said) = predict(&s, &["grey.pt", wide]);
+    assert!(said.contains("using the values of ImageNet"), "{said}");
+    let given = ["--mean", "0.485,0.456,0.406", "--std", "0.229,0.224,0.225"];
+    let (same, said) = predict(&s, &[&["grey.pt", wide], &given[..]].concat());
+    assert!(usual == same && !said.contains("ImageNet"), "{said}");
+    for class in ["a", "b"] {
+        fs::create_dir_all(s.path("pets").join(class)).unwrap();
+        fs::copy(s.path(wide), s.path("pets").join(class).join(wide)).unwrap();
+    }
+    let [usual, same] = [&[][..], &given].map(|given| {
+        let found = s.json(&[&["eval", "grey.pt", "pets", "--json"][..], given].concat());
+        found[0]["loss"].clone()
+    });
+    assert_eq!(usual, same);
 }
 
 /// Of values that every type can hold, every type gives the same answer.

@@ -150,6 +150,11 @@ fn bad() -> Vec<Case> {
             too_large,
         ),
         (
+            "70000-wide.bmp",
+            patched(photo("rgb.bmp"), 18, &70_000_u32.to_le_bytes()),
+            Some("is damaged: a side is longer than 65535 pixels"),
+        ),
+        (
             "300-megapixels.gif",
             patched(photo("palette.gif"), 6, &[0x20, 0x4E, 0x98, 0x3A]),
             too_large,

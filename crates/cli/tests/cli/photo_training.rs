@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::common::{Finished, Sandbox, tensors, write_photos};
+use crate::common::{Finished, Sandbox, small, tensors, write_photos};
 
 const OF_CLASS: usize = 15;
 const CLASSES: [&str; 3] = ["circle", "naïve name", "square"];
@@ -194,6 +194,30 @@ fn a_run_whose_photos_are_gone_stops_and_goes_on_when_they_are_back() {
     s.run(&["train", "--resume", "other", "--epochs", "2", "--quiet"]).success();
     assert!(tensors(&s.path("run")) == tensors(&s.path("other")));
     assert_eq!(metrics(&s.path("run")).len(), metrics(&s.path("whole")).len());
+}
+
+#[test]
+fn a_run_takes_its_photos_from_another_folder() {
+    let s = Sandbox::new();
+    let photos = make_photos(&s);
+    for out in ["run", "same"] {
+        s.run(&train(&["--epochs", "1", "--out", out, "--quiet"])).success();
+    }
+    s.run(&["train", "--resume", "same", "--epochs", "2", "--quiet"]).success();
+    fs::rename(&photos, s.path("away")).unwrap();
+    fs::create_dir(s.path("empty")).unwrap();
+    let parts = ["photos is not there", "resnet train FOLDER --resume run"];
+    s.run(&["eval", "run"]).fails_behind_notes(1, &parts);
+    let parts = ["empty/", "and 44 more photos of the run are not there", "the same names"];
+    s.run(&["train", "empty", "--resume", "run"]).fails_behind_notes(1, &parts);
+    s.run(&["train", "synthetic", "--resume", "run"]).fails(2, &["cannot be used with DATA"]);
+
+    let resumed = s.run(&["train", "away", "--resume", "run", "--epochs", "2"]).success();
+    assert!(!resumed.stderr.contains("has changed"), "{resumed:#?}");
+    assert!(tensors(&s.path("run")) == tensors(&s.path("same")));
+    assert_eq!(s.json(&["eval", "run", "--json"])[0]["images"], 9);
+    s.run(&small(&["--epochs", "1", "--out", "other", "-q"])).success();
+    s.run(&["train", "away", "--resume", "other"]).fails(2, &["away", "synthetic, not on photos"]);
 }
 
 #[test]

@@ -15,6 +15,7 @@ use resnet_formats::open as regular;
 
 use super::{
     PhotoError, PhotoFileError, complete,
+    error::of_bits,
     format::format,
     gif::GifFrame,
     ico::{Icon, icon},
@@ -229,7 +230,7 @@ fn to_bytes(pixels: &mut Vec<u8>, colour: ColorType, grey: bool) -> Result<usize
         ColorType::La16 => (2, 1, 2),
         ColorType::Rgb16 => (3, 3, 2),
         ColorType::Rgba16 => (4, 3, 2),
-        other => return Err(PhotoError::UnsupportedFeature(format!("{other:?}"))),
+        other => return Err(PhotoError::UnsupportedFeature(of_bits(other.bits_per_pixel()))),
     };
     let channels = if grey { 1 } else { colours };
     // 16-bit samples have native byte order; the upper byte is kept.

@@ -2,6 +2,7 @@
 
 use std::{fmt, io, path::PathBuf};
 
+use image::{ExtendedColorType, error::UnsupportedErrorKind};
 use resnet_formats::{Shown, brief};
 use thiserror::Error;
 
@@ -70,18 +71,31 @@ impl From<image::ImageError> for PhotoError {
         use image::ImageError::{Decoding, IoError, Unsupported};
         match error {
             IoError(e) if e.kind() == io::ErrorKind::UnexpectedEof => PhotoError::Truncated,
-            Unsupported(e) => PhotoError::UnsupportedFeature(one_line(&e.to_string())),
+            Unsupported(e) => PhotoError::UnsupportedFeature(match e.kind() {
+                UnsupportedErrorKind::Color(ExtendedColorType::Unknown(bits @ 1..)) => of_bits(bits),
+                UnsupportedErrorKind::Color(_) => "colours of its kind".into(),
+                _ => one_line(&e.to_string()),
+            }),
             Decoding(e) => {
                 let cause = std::error::Error::source(&e).map(ToString::to_string);
                 let text = cause.unwrap_or_else(|| e.to_string());
                 // The rest names a type of the decoder.
                 let text = text.split("ChunkType").next().unwrap_or_default();
                 let text = text.trim_end_matches(" while decoding ").trim_end_matches(": ");
+                let text = match text.starts_with("Image too large") {
+                    true => "a side is longer than 65535 pixels",
+                    false => text,
+                };
                 PhotoError::Damaged(one_line(text.trim_matches('"')))
             }
             error => PhotoError::Damaged(one_line(&error.to_string())),
         }
     }
+}
+
+/// A feature: pixels of this many bits.
+pub(super) fn of_bits(bits: impl fmt::Display) -> String {
+    format!("pixels of {bits} bits")
 }
 
 /// The error of a photo, with its file.

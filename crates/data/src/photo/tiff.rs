@@ -8,6 +8,7 @@ const COMPRESSION: u64 = 259;
 const PHOTOMETRIC: u64 = 262;
 const SUB_IFDS: u64 = 330;
 const EXTRA_SAMPLES: u64 = 338;
+const SAMPLE_FORMAT: u64 = 339;
 const DNG_VERSION: u64 = 50706;
 
 pub(super) fn check(bytes: &[u8]) -> Result<(), PhotoError> {
@@ -19,11 +20,14 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), PhotoError> {
     if value(DNG_VERSION).is_some() || is_thumbnail || bytes.get(8..10) == Some(b"CR") {
         return Err(PhotoError::UnsupportedFormat("a camera's raw format"));
     }
-    let feature = match (value(COMPRESSION), value(PHOTOMETRIC), value(EXTRA_SAMPLES)) {
-        (Some(6 | 7), ..) => "JPEG in a TIFF",
-        (_, Some(3), _) => "a TIFF with a palette",
-        (_, Some(5), _) => "a TIFF of CMYK",
-        (_, _, Some(1)) => "a TIFF whose colours are multiplied by alpha",
+    let feature = match (value(COMPRESSION), value(PHOTOMETRIC)) {
+        (Some(6 | 7), _) => "JPEG in a TIFF",
+        (_, Some(3)) => "a TIFF with a palette",
+        (_, Some(5)) => "a TIFF of CMYK",
+        (_, Some(6)) => "a TIFF of YCbCr",
+        (_, Some(8..=10)) => "a TIFF of CIELAB",
+        _ if value(EXTRA_SAMPLES) == Some(1) => "a TIFF whose colours are multiplied by alpha",
+        _ if value(SAMPLE_FORMAT) == Some(3) => "a TIFF of floats",
         _ => return Ok(()),
     };
     Err(PhotoError::UnsupportedFeature(feature.into()))
@@ -59,17 +63,21 @@ impl<'a> Directory<'a> {
         4 + 2 * self.word
     }
 
-    /// The first of a tag's whole numbers; of values elsewhere in the file, their place.
+    /// The first of a tag's whole numbers.
     fn value(&self, tag: u64) -> Option<u64> {
         let mut places = self.entries.clone().step_by(self.entry_len());
         let at = places.find(|&at| self.number(at, 2) == Some(tag))?;
-        let size = match (self.number(at + 2, 2)?, self.number(at + 4, self.word)?) {
-            (1, 1) => 1,
-            (3, 1 | 2) => 2,
-            (4, 1) => 4,
+        let size = match self.number(at + 2, 2)? {
+            1 => 1,
+            3 => 2,
+            4 => 4,
             _ => self.word,
         };
-        self.number(at + 4 + self.word, size)
+        let (count, place) = (self.number(at + 4, self.word)?, at + 4 + self.word);
+        // Values that take more than a word are elsewhere.
+        let is_here = count.saturating_mul(size as u64) <= self.word as u64;
+        let elsewhere = || usize::try_from(self.number(place, self.word)?).ok();
+        self.number(if is_here { place } else { elsewhere()? }, size)
     }
 
     fn number(&self, at: usize, size: usize) -> Option<u64> {
@@ -133,6 +141,9 @@ mod tests {
                 (&[(259, 3, 7)][..], "JPEG in a TIFF"),
                 (&[(259, 3, 1), (262, 3, 3)], "palette"),
                 (&[(262, 3, 5)], "CMYK"),
+                (&[(262, 3, 6)], "YCbCr"),
+                (&[(262, 3, 8)], "CIELAB"),
+                (&[(262, 3, 1), (339, 3, 3)], "floats"),
                 (&[(262, 3, 2), (338, 3, 1)], "alpha"),
                 (&[(50706, 4, 1)], "raw"),
                 (&[(254, 4, 1), (330, 4, 99)], "raw"),
@@ -141,6 +152,12 @@ mod tests {
                 assert!(error.contains(part), "{error}");
             }
         }
+        // Three values, which are behind the directory.
+        let mut rgb = tiff(false, false, &[(339, 3, 0)]);
+        rgb[14] = 3;
+        rgb[18] = rgb.len() as u8;
+        rgb.extend([3, 0, 3, 0, 3, 0]);
+        assert!(check(&rgb).unwrap_err().to_string().contains("floats"));
         assert!(check(b"II*\0\x08\0\0\0\x10\0CR\x02\0").is_ok(), "CR elsewhere");
         assert!(check(b"II*\0\x10\0\0\0CR\x02\0\0\0\0\0\0\0").is_err());
         assert!(check(b"II*\0\xFF\xFF\xFF\xFF").is_err() && check(b"II*\0").is_err());

@@ -9,7 +9,7 @@ use super::{
     arch::graph_of,
     contents::NO_OPTIMIZER,
     key,
-    preprocessing::Preprocessing,
+    preprocessing::{Preprocessing, wordnet_ids},
     understand::{State, Understood, understand},
 };
 use crate::{
@@ -125,6 +125,12 @@ impl Model {
         self.classes.clone().unwrap_or_else(|| number().collect())
     }
 
+    /// The ids in WordNet of its classes, in label order, if they are those of ImageNet, whose own folders have these names
+    /// (`n01440764`).
+    pub fn wordnet_ids(&self) -> Option<Vec<String>> {
+        wordnet_ids(self.classes.as_deref()?)
+    }
+
     /// How a photo becomes the network's input, for images that are normalised by `normalisation`. None
     /// if the network takes neither grey nor RGB images.
     ///
@@ -139,13 +145,15 @@ impl Model {
     }
 
     /// The usual normalisation for a model without one, and the data set that it is from
-    /// (`ImageNet` or `CIFAR-10`). None for grey images.
+    /// (`ImageNet` or `CIFAR-10`). None for small grey images, and for others than grey and colour ones.
     pub fn usual_normalisation(&self) -> Option<(&'static str, Normalisation)> {
-        let is_colour = self.network.graph().in_channels() == 3;
-        is_colour.then(|| match self.arch.family {
-            Family::ImageNet => ("ImageNet", Normalisation::imagenet()),
-            _ => ("CIFAR-10", Normalisation::cifar10()),
-        })
+        match (self.arch.family, self.network.graph().in_channels()) {
+            (Family::ImageNet, channels @ (1 | 3)) => {
+                Some(("ImageNet", Normalisation::imagenet().for_channels(channels)))
+            }
+            (Family::ImageNet, _) => None,
+            (_, channels) => (channels == 3).then(|| ("CIFAR-10", Normalisation::cifar10())),
+        }
     }
 
     /// Checks that the network has the classes and channels of a data set, which is called `data`.
@@ -276,6 +284,21 @@ mod tests {
     }
 
     #[test]
+    fn the_usual_normalisation_of_grey_images_is_the_first_number() {
+        let usual = |arch: &str, channels| {
+            let arch: Arch = arch.parse().unwrap();
+            let network = Network::new(arch.graph_with(channels, 10, 2), Init::PyTorch, 0);
+            let (name, normalisation) = Model::new(arch, network).usual_normalisation()?;
+            Some((name, normalisation.mean))
+        };
+        assert_eq!(usual("resnet18", 3), Some(("ImageNet", vec![0.485, 0.456, 0.406])));
+        assert_eq!(usual("resnet18", 1), Some(("ImageNet", vec![0.485])));
+        assert_eq!(usual("resnet8", 3), Some(("CIFAR-10", vec![0.4914, 0.4822, 0.4465])));
+        assert!(["resnet8", "resnet18"].iter().all(|arch| usual(arch, 4).is_none()));
+        assert_eq!(usual("resnet8", 1), None);
+    }
+
+    #[test]
     fn a_normalisation_must_be_usable() {
         let arch: Arch = "resnet8".parse().unwrap();
         let tensors = Network::new(arch.graph(10), Init::PyTorch, 0).state_dict();
@@ -308,6 +331,9 @@ mod tests {
                 .unwrap()
         };
         let model = load(imagenet(), &[]);
+        let ids = model.wordnet_ids().unwrap();
+        let some = [0, 207, 999].map(|class| &*ids[class]);
+        assert_eq!(some, ["n01440764", "n02099601", "n15075141"]);
         let classes = model.classes.unwrap();
         assert_eq!((classes.len(), classes[0].as_str()), (1000, "tench"));
         assert_eq!(
@@ -326,6 +352,7 @@ mod tests {
         assert_eq!(model.normalisation.unwrap().mean, [0.5; 3]);
         let named = serde_json::to_string(&vec!["x"; 1000]).unwrap();
         let model = load(imagenet(), &[("arch", "resnet18"), ("classes", &named)]);
+        assert_eq!(model.wordnet_ids(), None, "other classes");
         assert_eq!((model.normalisation, model.resize, model.notes), (None, None, vec![]));
         assert_eq!(model.classes.unwrap()[3], "x");
     }

@@ -84,6 +84,19 @@ impl Preprocessing {
 /// ImageNet's class names, in the usual order.
 const IMAGENET_CLASSES: &str = include_str!("imagenet.txt");
 
+/// Their ids in WordNet, which are the names of the folders that ImageNet comes in.
+const WORDNET_IDS: &str = include_str!("imagenet_synsets.txt");
+
+/// The ids in WordNet of these classes, in their order, if they are those of ImageNet: if most have its names, which may
+/// have synonyms behind a comma.
+pub(super) fn wordnet_ids(classes: &[String]) -> Option<Vec<String>> {
+    let is_same = |(name, usual): &(&String, &str)| {
+        name.split(',').next().is_some_and(|name| name.eq_ignore_ascii_case(usual))
+    };
+    let same = classes.iter().zip(IMAGENET_CLASSES.lines()).filter(is_same).count();
+    (classes.len() == 1000 && same > 500).then(|| WORDNET_IDS.lines().map(str::to_owned).collect())
+}
+
 /// Whether a network has ImageNet's images and number of classes.
 pub(super) fn is_imagenet(arch: Arch, graph: &Graph) -> bool {
     arch.family == Family::ImageNet && (graph.classes(), graph.in_channels()) == (1000, 3)

@@ -1,7 +1,7 @@
 //! Run folders.
 
 use std::{
-    fs, io,
+    fs, io, mem,
     path::{Path, PathBuf},
     time::SystemTime,
 };
@@ -114,6 +114,25 @@ impl RunFolder {
         &self.config
     }
 
+    /// Takes the photos of the run from another folder from now on, and records that in its `config.toml`.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn move_photos(&mut self, root: &str) -> Result<(), RunError> {
+        let mut config = self.config.clone();
+        let before = mem::replace(&mut config.data.name, root.to_owned());
+        // A table of labels may have moved with them.
+        if let Some(labels) = config.data.photos.as_mut().and_then(|photos| photos.labels.as_mut())
+            && let Ok(moved) = labels.strip_prefix(&before).map(|rest| Path::new(root).join(rest))
+        {
+            *labels = moved;
+        }
+        let file = self.path.join(CONFIG);
+        config.write(&file).map_err(RunError::io("write", &file))?;
+        self.config = config;
+        Ok(())
+    }
+
     /// Another configuration, which `config.toml` has already.
     pub(crate) fn set_config(&mut self, config: TrainConfig) {
         self.config = config;
@@ -199,7 +218,7 @@ mod tests {
     use crate::{
         config::tests::sample,
         data::is_output,
-        run::{BEST, is_training},
+        run::is_training,
     };
 
     #[test]

@@ -49,8 +49,9 @@ pub enum TrainError {
     Images(#[from] DataError),
     /// Photos can no longer be read; the state of the run is saved.
     #[error(
-        "{source}; the run is saved: bring the photos back, then resume with --resume {}",
-        quoted_path(resume)
+        "{source}; the run is saved: bring the photos back, then resume with --resume {}; or, if they are elsewhere \
+         now, with resnet train FOLDER --resume {}",
+        quoted_path(resume), quoted_path(resume)
     )]
     Lost {
         /// Why.

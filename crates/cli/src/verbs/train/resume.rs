@@ -7,10 +7,10 @@ use resnet::{
     run::RunFolder,
     train,
 };
-use resnet_formats::quoted_path;
+use resnet_formats::{Shown, brief, quoted_path};
 
 use crate::{
-    args::{DataDir, Global, TrainArgs},
+    args::{DataArg, DataDir, Global, TrainArgs},
     data::{self, Limits},
     error::Usage,
     interrupt::Interrupt,
@@ -22,16 +22,22 @@ pub(super) fn is_standalone_checkpoint(target: &Path) -> bool {
     target.is_file() && model::run_of(target).is_none()
 }
 
-/// Resumes a run: loads its configuration and its data. With `--epochs` it gets another length, and
-/// there may be a note about it.
+/// Resumes a run: loads its configuration and its data. With a folder its photos are taken from there, with `--epochs` it
+/// gets another length, and there may be a note about it.
 pub(in crate::verbs) fn resume(
     args: &TrainArgs,
     target: &Path,
     global: &Global,
     interrupt: &Interrupt,
 ) -> anyhow::Result<(RunFolder, Parts, Option<String>)> {
+    // A folder of photos, for a run whose photos have moved.
+    let moved = match &args.data {
+        DataArg::Folder(root) if args.is_given("DATA") => Some(root),
+        _ => None,
+    };
+    let may_be_given = |given: &&str| *given == "--epochs" || *given == "DATA" && moved.is_some();
     let others: Vec<&str> =
-        args.given.iter().map(String::as_str).filter(|&given| given != "--epochs").collect();
+        args.given.iter().map(String::as_str).filter(|given| !may_be_given(given)).collect();
     if !others.is_empty() {
         return Err(Usage(format!(
             "--resume cannot be used with {}: a resumed run keeps its own settings, and only --epochs \
@@ -43,6 +49,18 @@ pub(in crate::verbs) fn resume(
     }
     let mut folder = RunFolder::resume(&runs::resolve(target)?)?;
     train::check_processes(folder.config(), args.parallel.processes)?;
+    if let Some(root) = moved {
+        let data = &folder.config().data;
+        if data.photos.is_none() {
+            return Err(Usage(format!(
+                "--resume cannot be used with {}: the run is on {}, not on photos",
+                root.shown(),
+                brief(&data.name)
+            ))
+            .into());
+        }
+        photo_folder::move_run(&mut folder, root)?;
+    }
     let config = &folder.config().data;
     if let Some(message) = args.images.reading.misuse(config.photos.is_some()) {
         return Err(Usage(message).into());
