@@ -1,6 +1,7 @@
 //! Loads data sets for the verbs, and downloads missing ones with a progress bar.
 
 use std::{
+    fs,
     path::{Path, PathBuf},
     sync::atomic::AtomicBool,
 };
@@ -87,6 +88,15 @@ pub(crate) fn resized(
             .with_context(|| format!("{}: its images cannot be resized", set.name))?;
     }
     Ok(set)
+}
+
+/// Notes that a folder with folders, which may be of photos, is called like this data set that was asked for.
+pub(crate) fn note_folder(source: DataSource, global: &Global) {
+    let name = source.name();
+    let has_folders = |entries: fs::ReadDir| entries.flatten().any(|entry| entry.path().is_dir());
+    if fs::read_dir(name).is_ok_and(has_folders) {
+        global.note(format!("{name} is the data set; the folder of this name is ./{name}"));
+    }
 }
 
 /// Downloads a data set unless it is complete, and returns its folder, if it has one.

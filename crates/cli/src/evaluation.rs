@@ -72,6 +72,7 @@ pub(crate) fn evaluate(
     resizing.apply(&mut model)?;
     match &args.data {
         Some(DataArg::Named(source)) => {
+            data::note_folder(*source, global);
             in_memory(*source, &args.data_dir, model, args, resizing, extras, global)
         }
         Some(DataArg::Folder(root)) => {
@@ -196,8 +197,8 @@ fn on_photos(
     check(protocols, preparation, &normalisation)?;
     if let (None, Some(first)) = (&model.classes, classes.first()) {
         global.note(format!(
-            "{} has no class names: its classes are taken to be those of {name} in their order, class 0 {} \
-             (--class-names FILE names them)",
+            "{} has no class names: its classes are taken to be those of {name} in their order, class 0 \
+             {} (--class-names FILE names them)",
             model.path.shown(),
             brief(first)
         ));

@@ -68,6 +68,12 @@ pub(crate) fn open(
             return Err(Usage(message.into()).into());
         }
         (None, _, Some(share)) => {
+            if limit_test.is_some() && test.is_none() {
+                global.note(
+                    "--limit-test does nothing here: the folder has no part for validation or tests; --validation N \
+                     holds N photos out",
+                );
+            }
             let images = share.of(train.len());
             validation =
                 Some(train.stratified_split(images, seed)?).filter(|list| !list.is_empty());

@@ -128,6 +128,20 @@ fn dtype(config: &str) -> &str {
     if config.contains("dtype = \"bf16\"") { "bf16" } else { "fp32" }
 }
 
+#[test]
+fn a_data_set_is_meant_where_a_folder_has_its_name() {
+    let s = Sandbox::new();
+    fs::create_dir_all(s.path("synthetic/a")).unwrap();
+    let note = "synthetic is the data set; the folder of this name is ./synthetic";
+    let out = s.run(&small(&["--epochs", "1", "--out", "run"])).success();
+    assert!(out.stderr.contains(note), "{out:#?}");
+    let out = s.run(&["eval", "run", "synthetic", "--limit-test", "9"]).success();
+    assert!(out.stderr.contains(note), "{out:#?}");
+    fs::remove_dir(s.path("synthetic/a")).unwrap();
+    let out = s.run(&["eval", "run", "synthetic", "--limit-test", "9"]).success();
+    assert!(!out.stderr.contains(note), "no folder of photos: {out:#?}");
+}
+
 /// In the folder of the photos, where runs and heat maps are written too.
 #[test]
 fn what_the_program_wrote_is_not_trained_on() {
@@ -299,6 +313,9 @@ fn shares_of_photos_are_held_out_and_limits_keep_every_class() {
             assert!(names(&run, "train").iter().any(|name| name.starts_with(class)));
         }
     }
+    let out = s.run(&train(&["--epochs", "1", "--out", "few", "--limit-test", "2"])).success();
+    assert!(out.stderr.contains("--limit-test does nothing here"), "{out:#?}");
+    assert_eq!(names(&s.path("few"), "validation").len(), 9);
     s.run(&train(&["--limit-train", "2"])).fails(1, &["2 photos are too few"]);
     s.run(&train(&["--split", "45"])).fails(1, &["45 of 45"]);
     let sprint = s.run(&train(&["--recipe", "sprint"]));

@@ -125,8 +125,8 @@ impl Model {
         self.classes.clone().unwrap_or_else(|| number().collect())
     }
 
-    /// The ids in WordNet of its classes, in label order, if they are those of ImageNet, whose own folders have these names
-    /// (`n01440764`).
+    /// The ids in WordNet of its classes, in label order, if they are those of ImageNet, whose own folders
+    /// have these names (`n01440764`).
     pub fn wordnet_ids(&self) -> Option<Vec<String>> {
         wordnet_ids(self.classes.as_deref()?)
     }

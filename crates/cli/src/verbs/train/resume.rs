@@ -22,8 +22,8 @@ pub(super) fn is_standalone_checkpoint(target: &Path) -> bool {
     target.is_file() && model::run_of(target).is_none()
 }
 
-/// Resumes a run: loads its configuration and its data. With a folder its photos are taken from there, with `--epochs` it
-/// gets another length, and there may be a note about it.
+/// Resumes a run: loads its configuration and its data. With a folder its photos are taken from there.
+/// With `--epochs` it gets another length, and there may be a note about it.
 pub(in crate::verbs) fn resume(
     args: &TrainArgs,
     target: &Path,
