@@ -143,9 +143,7 @@ pub(crate) fn write_new(stem: &str, suffix: &str, bytes: &[u8]) -> anyhow::Resul
 pub(crate) fn make_folder(out: Option<&Path>, model: &Path, what: &str) -> anyhow::Result<PathBuf> {
     let (folder, made) = match (out, model::run_of(model)) {
         (Some(out), _) if out.exists() => (out.to_owned(), fs::create_dir_all(out)),
-        (Some(out), _) => {
-            (out.to_owned(), fs::create_dir_all(out).and_then(|()| mark_output(out)))
-        }
+        (Some(out), _) => (out.to_owned(), fs::create_dir_all(out).and_then(|()| mark_output(out))),
         // It must not be a link out of an untrusted run.
         (None, Some(run)) => {
             let folder = run.join(what);

@@ -109,11 +109,7 @@ pub enum FormatErrorKind {
         why: String,
     },
     /// A tensor is of a kind that is not read.
-    #[error(
-        "has a tensor '{}' {}, which is not supported: {remedy}",
-        brief(tensor),
-        brief(what)
-    )]
+    #[error("has a tensor '{}' {}, which is not supported: {remedy}", brief(tensor), brief(what))]
     Unsupported {
         /// Its name.
         tensor: String,

@@ -157,8 +157,7 @@ fn address(args: &ServeArgs) -> anyhow::Result<SocketAddr> {
         let remedy = "give an address of this machine, such as 127.0.0.1 (--host)";
         format!("{} is no address: {remedy}", brief(host))
     };
-    let found: Vec<SocketAddr> =
-        (host, port).to_socket_addrs().with_context(unknown)?.collect();
+    let found: Vec<SocketAddr> = (host, port).to_socket_addrs().with_context(unknown)?.collect();
     let address = found.iter().find(|address| address.is_ipv4()).or(found.first());
     address.copied().with_context(unknown)
 }

@@ -72,7 +72,9 @@ impl From<image::ImageError> for PhotoError {
         match error {
             IoError(e) if e.kind() == io::ErrorKind::UnexpectedEof => PhotoError::Truncated,
             Unsupported(e) => PhotoError::UnsupportedFeature(match e.kind() {
-                UnsupportedErrorKind::Color(ExtendedColorType::Unknown(bits @ 1..)) => of_bits(bits),
+                UnsupportedErrorKind::Color(ExtendedColorType::Unknown(bits @ 1..)) => {
+                    of_bits(bits)
+                }
                 UnsupportedErrorKind::Color(_) => "colours of its kind".into(),
                 _ => one_line(&e.to_string()),
             }),

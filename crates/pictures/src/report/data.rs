@@ -270,7 +270,6 @@ impl Run {
             (Some(of_a), Some(of_b)) if of_a != of_b => of_a.cmp(&of_b),
             _ => score(a).partial_cmp(&score(b)).expect("numbers"),
         })
-|a, b| score(a).partial_cmp(&score(b)).expect("numbers"))
     }
 
     /// Seconds of training so far.

@@ -227,7 +227,10 @@ const MAX_ITERATIONS: usize = 99;
 fn check_muon(muon: Muon) -> Result<(), &'static str> {
     let finite = |x: f32| x.is_finite() && x >= 0.0;
     let rules = [
-        (muon.lr >= 0.0 && finite(muon.lr as f32), "muon.lr must be 0 or more, and finite (--lr scales it)"),
+        (
+            muon.lr >= 0.0 && finite(muon.lr as f32),
+            "muon.lr must be 0 or more, and finite (--lr scales it)",
+        ),
         ((0.0..1.0).contains(&muon.momentum), "muon.momentum must be in [0, 1)"),
         (finite(muon.weight_decay), "muon.weight_decay must be 0 or more, and finite"),
         ((1..=MAX_ITERATIONS).contains(&muon.steps), "muon.steps must be in [1, 99]"),

@@ -215,11 +215,7 @@ mod tests {
     use std::fs::File;
 
     use super::*;
-    use crate::{
-        config::tests::sample,
-        data::is_output,
-        run::is_training,
-    };
+    use crate::{config::tests::sample, data::is_output, run::is_training};
 
     #[test]
     fn a_new_run_is_found_and_resumed() {

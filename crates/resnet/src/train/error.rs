@@ -51,11 +51,12 @@ pub enum TrainError {
     #[error(
         "{source}; the run is saved: bring the photos back, then resume with --resume {}; or, if they are elsewhere \
          now, with resnet train FOLDER --resume {}",
-        quoted_path(resume), quoted_path(resume)
+        quoted_path(resume),
+        quoted_path(resume)
     )]
     Lost {
         /// Why.
-        source: DataError,
+        source: Box<DataError>,
         /// What to resume: the run folder, or the checkpoint in it that was resumed.
         resume: PathBuf,
     },

@@ -46,11 +46,7 @@ impl InitialWeights {
         }
     }
 
-    fn read(
-        file: &Path,
-        config: &TrainConfig,
-        graph: Graph,
-    ) -> Result<InitialWeights, RunError> {
+    fn read(file: &Path, config: &TrainConfig, graph: Graph) -> Result<InitialWeights, RunError> {
         let resumes = config.continues_after.is_some();
         let options = options(config);
         let model = match load_model(file, &options) {

@@ -210,7 +210,7 @@ impl<'a> Output<'a> {
         let is_back = state.progress.step == self.first_step;
         let from = self.earlier_checkpoint().filter(|_| is_back).unwrap_or(self.folder());
         match self.save_last(trainer, state, listen) {
-            Ok(()) => TrainError::Lost { source, resume: from.to_owned() },
+            Ok(()) => TrainError::Lost { source: source.into(), resume: from.to_owned() },
             Err(error) => error,
         }
     }

@@ -87,6 +87,6 @@ pub(in crate::verbs) fn resume(
 
 /// Gives a run that is resumed the length of `--epochs`.
 fn new_length(args: &TrainArgs, folder: &mut RunFolder) -> anyhow::Result<Option<String>> {
-    let epochs = args.recipe.epochs.map(|epochs| epochs as u64);
-    Ok(epochs.map(|epochs| train::set_epochs(folder, epochs)).transpose()?.flatten())
+    let Some(epochs) = args.recipe.epochs else { return Ok(None) };
+    Ok(train::set_epochs(folder, epochs as u64)?)
 }
