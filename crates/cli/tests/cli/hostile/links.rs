@@ -144,9 +144,14 @@ const CASES: &[Case] = &[
             f.link("data/cifar-10-batches-bin/.fetch", "../../../outside");
         },
     ),
-    case("logits-folder", "eval run --limit-test 10 --logits x", Says("x: is a directory"), |f| {
-        f.dir("x");
-    }),
+    case(
+        "logits-folder",
+        "eval run --limit-test 10 --logits x.npy",
+        Says("x.npy: is a directory"),
+        |f| {
+            f.dir("x.npy");
+        },
+    ),
     case("convert-link", "convert run x.pt", Right, |f| f.link("x.pt", "results.pt")),
     case("convert-loop", "convert run x.pt", Says("x.pt: "), |f| f.link("x.pt", "x.pt")),
     case("report-out", "report run --no-eval --out x", Right, |f| f.link("x", "/dev/null")),
