@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use resnet::{
     config::TrainConfig,
     data::{
-        CacheOptions, DataSource, ImageSet, Normalisation, PhotoList, PhotoOptions, Photos,
-        photo::Preparation,
+        CacheOptions, DataError, DataSource, ImageSet, Normalisation, PhotoList, PhotoOptions,
+        PhotoSetError, Photos, photo::Preparation,
     },
     evaluate::{self, EvaluateOptions, Evaluation, Protocol, Tta},
     model_file::Model,
@@ -26,6 +26,7 @@ use crate::{
     error::Usage,
     interrupt::Interrupt,
     model, photo_folder,
+    photos::json_name,
 };
 
 /// A network, the images and the results.
@@ -77,7 +78,8 @@ pub(crate) fn evaluate(
         }
         Some(DataArg::Folder(root)) => {
             let (list, part, classes) =
-                photo_folder::to_evaluate(root, args.labels.as_deref(), &model, global)?;
+                photo_folder::to_evaluate(root, args.labels.as_deref(), &model, global)
+                    .map_err(with_class_names)?;
             if let Some(run) = model::run_of(&model.path)
                 && let trained @ 1.. = photo_folder::trained_on(&list, run)?
             {
@@ -87,7 +89,7 @@ pub(crate) fn evaluate(
                     list.len()
                 ));
             }
-            let name = root.to_string_lossy().into_owned();
+            let name = json_name(root);
             on_photos(&name, (list, part), classes, model, args, extras, global)
         }
         None => match training_data(&model)? {
@@ -97,16 +99,27 @@ pub(crate) fn evaluate(
             }
             TrainingData::Photos(name, list, part, classes) => {
                 if !Path::new(&name).exists() {
-                    let model = quoted_path(&args.model.path);
+                    let run = model::run_of(&model.path).filter(|run| !run.as_os_str().is_empty());
+                    let run = quoted_path(run.unwrap_or(Path::new(".")));
                     bail!(
                         "{} is not there, the folder of the photos of the run: if it is elsewhere now, give it to the run \
-                         with resnet train FOLDER --resume {model}, or name it after the model",
+                         with resnet train FOLDER --resume {run}, or name it after the model",
                         Path::new(&name).shown()
                     );
                 }
                 on_photos(&name, (list, part), classes, model, args, extras, global)
             }
         },
+    }
+}
+
+/// Says what else can be done about photos of classes that the model does not know.
+fn with_class_names(error: anyhow::Error) -> anyhow::Error {
+    match error.downcast_ref::<DataError>() {
+        Some(DataError::Photos(PhotoSetError::UnknownClasses { .. })) => {
+            anyhow!("{error}, or name the model's classes with --class-names FILE")
+        }
+        _ => error,
     }
 }
 

@@ -134,9 +134,8 @@ pub(crate) fn announced(
     global: &Global,
 ) -> anyhow::Result<Parts> {
     let root = Path::new(&config.data.name);
-    let named = parse_photo_names(names, root).context("process 0 sent other photos")?;
-    // This machine's copies have other times.
-    let named = named.map(|part| part.map(|(list, ids)| (list, vec![0; ids.len()])));
+    // This machine has copies.
+    let named = unread(parse_photo_names(names, root).context("process 0 sent other photos")?);
     if let Some((first, more)) = missing(&named) {
         let (first, root) = (first.shown(), root.shown());
         bail!("{first} and {more} more photos of the run are not here: bring all of {root}");
@@ -147,14 +146,26 @@ pub(crate) fn announced(
 /// Takes the photos of a run from another folder from now on. They must have the same names there.
 pub(crate) fn move_run(run: &mut RunFolder, root: &Path) -> anyhow::Result<()> {
     let root = absolute(root)?;
-    if let Some((first, more)) = missing(&named_of_run(run.path(), &root)?) {
+    let named = unread(named_of_run(run.path(), &root)?);
+    if let Some((first, more)) = missing(&named) {
         let (first, root) = (first.shown(), root.shown());
         bail!(
             "{first} and {more} more photos of the run are not there: bring all that the run knows to {root}, under \
              the same names"
         );
     }
-    Ok(run.move_photos(root.to_str().context("the path of the folder is not UTF-8")?)?)
+    let root = root.to_str().context("the path of the folder is not UTF-8")?;
+    write_names(&run.path().join(PHOTOS), &named)?;
+    Ok(run.move_photos(root)?)
+}
+
+/// Photos as if they were not read yet: copies have other times.
+fn unread(named: [Option<NamedPhotos>; 3]) -> [Option<NamedPhotos>; 3] {
+    named.map(|part| part.map(|(list, identities)| (list, vec![0; identities.len()])))
+}
+
+fn write_names(file: &Path, named: &[Option<NamedPhotos>; 3]) -> anyhow::Result<()> {
+    write_photo_names(file, named).with_context(|| format!("cannot write {}", file.shown()))
 }
 
 /// The first of the photos that are not where they should be, and the number of others.
@@ -241,8 +252,7 @@ impl RunPhotos {
     pub(crate) fn save(&self) -> anyhow::Result<()> {
         let named = |photos: &Photos| (photos.list().clone(), photos.identities());
         let parts = self.parts.each_ref().map(|photos| photos.as_ref().map(named));
-        write_photo_names(&self.path, &parts)
-            .with_context(|| format!("cannot write {}", self.path.shown()))
+        write_names(&self.path, &parts)
     }
 }
 

@@ -149,7 +149,8 @@ fn folders_of_imagenet_are_known_by_their_ids() {
     let names: Vec<&str> = with_images.map(|class| class["class"].as_str().unwrap()).collect();
     assert_eq!(names, ["goldfish", "golden retriever"]);
     fs::rename(s.path("val/n02099601"), s.path("val/dog")).unwrap();
-    let parts = ["has photos of dog, n01443537, which the model", "--class-names FILE"];
+    let unknown = "has photos of dog, n01443537, which the model does not know";
+    let parts = [unknown, ", or name the model's classes with --class-names FILE"];
     s.run(&["eval", "net.pt", "val"]).fails_behind_notes(1, &parts);
 }
 

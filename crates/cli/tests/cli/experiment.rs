@@ -124,6 +124,8 @@ fn its_nets_responses_are_measured(s: &Sandbox) {
     let model = ["experiment", "responses", "--model", "whole", "--limit-test", "16"];
     let record = s.json(&[&model[..], &["--json"]].concat())[0].clone();
     assert_eq!(record["folder"], "runs/experiment-responses-synthetic");
+    // Its pictures are no photos of a folder around it.
+    assert!(s.path("runs/experiment-responses-synthetic/.resnet-pictures").is_file());
     let nets = record["responses"].as_array().unwrap();
     assert_eq!(nets.len(), 2);
     for (net, name) in nets.iter().zip(["plain8", "resnet8"]) {

@@ -4,7 +4,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     thread,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use serde_json::Value;
@@ -220,12 +220,20 @@ fn a_run_takes_its_photos_from_another_folder() {
     s.run(&["train", "--resume", "same", "--epochs", "2", "--quiet"]).success();
     fs::rename(&photos, s.path("away")).unwrap();
     fs::create_dir(s.path("empty")).unwrap();
-    let parts = ["photos is not there", "resnet train FOLDER --resume run"];
-    s.run(&["eval", "run"]).fails_behind_notes(1, &parts);
+    let parts = ["photos is not there", "resnet train FOLDER --resume run, or name it"];
+    for model in ["run", "run/last.safetensors"] {
+        s.run(&["eval", model]).fails_behind_notes(1, &parts);
+    }
     let parts = ["empty/", "and 44 more photos of the run are not there", "the same names"];
     s.run(&["train", "empty", "--resume", "run"]).fails_behind_notes(1, &parts);
     s.run(&["train", "synthetic", "--resume", "run"]).fails(2, &["cannot be used with DATA"]);
 
+    // Copies have times of their own.
+    let then = SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 30);
+    for name in names(&s.path("run"), "") {
+        let photo = fs::File::options().append(true).open(s.path("away").join(name)).unwrap();
+        photo.set_modified(then).unwrap();
+    }
     let resumed = s.run(&["train", "away", "--resume", "run", "--epochs", "2"]).success();
     assert!(!resumed.stderr.contains("has changed"), "{resumed:#?}");
     assert!(tensors(&s.path("run")) == tensors(&s.path("same")));

@@ -86,8 +86,7 @@ pub enum PhotoSetError {
     },
     /// Photos have labels that a model or a run does not know.
     #[error(
-        "{} has photos of {}, which {whose} does not know: rename the folders, or give the classes of {whose} \
-         these names with --class-names FILE",
+        "{} has photos of {}, which {whose} does not know: give these classes the names that {whose} has",
         root.shown(), listed(classes, *count)
     )]
     UnknownClasses {

@@ -118,7 +118,10 @@ fn parts(root: &Path, top: &Content, walk: &mut Walk<'_>) -> Result<Parts, DataE
     match (train, other_part) {
         (_, None) if !parts.others.is_empty() => Ok(Parts::default()),
         (Some(train), _) if !parts.others.is_empty() => {
+            // It is read again, and what it leaves out is counted then.
+            let left_out = walk.left_out.clone();
             let train = walk.content(&root.join(train))?;
+            walk.left_out = left_out;
             Ok(if train.folders.is_empty() { Parts::default() } else { parts })
         }
         (None, Some(part)) if parts.others.is_empty() => {

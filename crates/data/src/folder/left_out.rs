@@ -4,10 +4,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use resnet_formats::Shown;
 
-use crate::{
-    output::is_output,
-    photo::{Kind, kind_of},
-};
+use crate::output::is_output;
 
 /// Why files and folders are left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -107,11 +104,11 @@ pub(super) fn is_hidden(name: &[u8]) -> bool {
 
 /// Whether a folder was written by this program, or has nothing but such folders, as `runs` has.
 pub(super) fn is_output_only(folder: &Path) -> bool {
-    // Below `runs` is a run, or an experiment with its runs.
-    has_output(folder, 3) == Some(true)
+    // In `runs` is a run or an experiment, or a folder of them.
+    has_output(folder, 2) == Some(true)
 }
 
-/// Whether there are such folders in these levels; none if there may be photos next to them.
+/// Whether there are such folders in these levels; none if there is a file next to them, which may be a photo.
 fn has_output(folder: &Path, levels: usize) -> Option<bool> {
     if is_output(folder) {
         return Some(true);
@@ -119,15 +116,14 @@ fn has_output(folder: &Path, levels: usize) -> Option<bool> {
     let below = levels.checked_sub(1)?;
     let mut found = false;
     for entry in fs::read_dir(folder).ok()?.flatten() {
-        let path = entry.path();
         if is_hidden(entry.file_name().as_encoded_bytes()) {
             continue;
         }
-        if path.is_dir() {
-            found |= has_output(&path, below)?;
-        } else if kind_of(&path) != Kind::Other {
+        if entry.file_type().ok()?.is_file() {
             return None;
         }
+        // Of the rest, only a folder or a link to one can be read as one.
+        found |= has_output(&entry.path(), below)?;
     }
     Some(found)
 }

@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context, bail};
 use resnet::{
     Arch,
-    data::{CacheOptions, ImageSet, Normalisation, PhotoOptions, Photos},
+    data::{CacheOptions, ImageSet, Normalisation, PhotoOptions, Photos, mark_output},
     experiment::{Experiment, PlannedRun, is_experiment},
     model_file::Model,
     run::CONFIG,
@@ -170,7 +170,8 @@ fn images(
             let channels = model.network.graph().in_channels();
             model.check_fit(&root.to_string_lossy(), classes.len(), channels)?;
             photo_folder::limit_test_photos(&mut list, args.images.limit_test, 0);
-            let normalisation = known.unwrap_or_else(Normalisation::imagenet);
+            let imagenet = || Normalisation::imagenet().for_channels(channels);
+            let normalisation = known.unwrap_or_else(imagenet);
             let mut preparation = model.preparation(&normalisation).with_context(|| {
                 format!("{} takes neither grey nor colour images", model.path.shown())
             })?;
@@ -194,12 +195,16 @@ fn make_distinct(found: &mut [NetResponses], named: &[(Option<String>, PathBuf)]
     }
 }
 
-/// Creates `--out`, or a new folder of the default name.
+/// Creates `--out`, or a new folder of the default name. A new folder is marked, since it may be in a folder of photos.
 fn make_folder(out: Option<&Path>, default: &Path) -> anyhow::Result<PathBuf> {
+    let create = |folder: &Path| fs::create_dir(folder).and_then(|()| mark_output(folder));
     let made = match out {
-        Some(out) => fs::create_dir_all(out).map(|()| out.to_owned()),
+        Some(out) if out.is_dir() => Ok(out.to_owned()),
+        Some(out) => fs::create_dir_all(out)
+            .and_then(|()| mark_output(out))
+            .map(|()| out.to_owned()),
         None => fs::create_dir_all(default.parent().unwrap_or(Path::new("")))
-            .and_then(|()| create_numbered(default, "", |name| fs::create_dir(name)))
+            .and_then(|()| create_numbered(default, "", create))
             .map(|(folder, ())| folder),
     };
     let name = out.unwrap_or(default);

@@ -150,7 +150,9 @@ fn what_the_program_wrote_is_no_class() {
     let files = ["a/1.jpg", "b/1.jpg", "demo-cam/1-cam.png", "a/maps/1-cam.png"];
     let folder = Folder::new(&files);
     write(&folder, &["runs/x", "runs/paper/net", "mine", "b/mine"]);
-    folder.write("runs/paper/experiment.toml", "");
+    for file in ["experiment.toml", "figure.png"] {
+        folder.write(&format!("runs/paper/{file}"), "");
+    }
     for name in ["demo-cam", "a/maps"] {
         mark_output(&folder.path(name)).unwrap();
     }
@@ -164,6 +166,16 @@ fn what_the_program_wrote_is_no_class() {
     let set = folder.open();
     assert_eq!(set.classes, ["a", "b"]);
     assert_eq!(set.notes, ["left out a folder that resnet wrote, runs"]);
+
+    // A folder that is no part may make `train` a class, but it is counted once.
+    let files = ["train/a/1.jpg", "train/b/1.jpg", "val/a/1.jpg", "val/b/1.jpg", "notes/x.txt"];
+    let folder = Folder::new(&files);
+    write(&folder, &["train/mine"]);
+    let notes = [
+        "left out a folder next to train, notes",
+        "left out a folder that resnet wrote, train/mine",
+    ];
+    assert_eq!(folder.open().notes, notes);
 
     // Photos next to a run, and a configuration of another program.
     let folder = Folder::new(&["a/1.jpg", "b/c/1.jpg", "c/config.toml", "c/1.jpg"]);
@@ -269,7 +281,6 @@ fn classes_are_matched_with_those_of_a_model() {
     let classes = ["c", "a", "b"].map(str::to_owned);
     let error = set.match_classes(&classes[..2], "the model").unwrap_err().to_string();
     assert!(error.contains("has photos of b, which the model does not know: "), "{error}");
-    assert!(error.contains("--class-names FILE"), "{error}");
     assert_eq!(set.train.labels(), [0, 1]);
     set.match_classes(&classes, "the model").unwrap();
     assert_eq!((set.train.labels(), &set.classes[..]), (&[2, 0][..], &classes[..]));
