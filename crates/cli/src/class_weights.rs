@@ -39,14 +39,18 @@ fn parse(text: &str) -> anyhow::Result<HashMap<String, f32>> {
     if text.trim_start().starts_with('{') {
         return serde_json::from_str(text).context("expected a JSON object of names and numbers");
     }
+    let filled = |(_, line): &(usize, &str)| !line.trim().is_empty();
+    let mut lines = text.lines().enumerate().filter(filled).peekable();
+    let Some(&(start, first)) = lines.peek() else { return Ok(HashMap::new()) };
     // As in a table of labels.
-    let first = text.lines().next().unwrap_or_default();
-    let delimiter = ["\t", ",", ";"].into_iter().find(|d| first.contains(*d)).unwrap_or(",");
+    let delimiters = [("\t", "tab"), (",", "comma"), (";", "semicolon")];
+    let found = delimiters.into_iter().find(|(delimiter, _)| first.contains(*delimiter));
+    let (delimiter, its_name) = found.unwrap_or((",", "comma"));
     let mut weights = HashMap::new();
-    for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+    for (index, line) in lines {
         let expected = || {
             let line = index + 1;
-            format!("line {line}: expected a class and a number, with a comma between them")
+            format!("line {line}: expected a class and a number, with a {its_name} between them")
         };
         let mut csv = ReaderBuilder::new();
         csv.has_headers(false).delimiter(delimiter.as_bytes()[0]);
@@ -54,7 +58,7 @@ fn parse(text: &str) -> anyhow::Result<HashMap<String, f32>> {
         let record = records.next().with_context(expected)?.with_context(expected)?;
         let fields: Vec<&str> = record.iter().collect();
         let (weight, name) = fields.split_last().with_context(expected)?;
-        if index == 0 && ["weight", "weights"].contains(&&*weight.trim().to_lowercase()) {
+        if index == start && ["weight", "weights"].contains(&&*weight.trim().to_lowercase()) {
             continue;
         }
         let weight = weight.trim().parse::<f32>().with_context(expected)?;
@@ -82,6 +86,7 @@ mod tests {
             "\u{feff}elk\t0.25\r\n\r\n\"dog, wet\"\t2.5\r\ncat\t1",
             r#"{"cat": 1, "dog, wet": 2.5, "elk": 0.25}"#,
             "Class,Weight\nelk,0.25\n\"dog, wet\",2.5\ncat,1",
+            "\n\nclass\tweight\ncat\t1\ndog, wet\t2.5\nelk\t0.25\n",
         ] {
             assert_eq!(weights(text, &classes).unwrap(), [1.0, 2.5, 0.25], "{text}");
         }
@@ -97,6 +102,7 @@ mod tests {
             ("cat,1\ndog", "line 2: expected"),
             ("cat,one", "line 1: expected"),
             ("1", "line 1: expected"),
+            ("\ncat;1\ndog", "line 3: expected a class and a number, with a semicolon"),
             ("{\"cat\": \"x\"}", "JSON object"),
         ] {
             let error = format!("{:#}", weights(text, &classes).unwrap_err());

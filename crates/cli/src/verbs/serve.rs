@@ -149,13 +149,13 @@ fn settings(args: &ServeArgs, global: &Global) -> anyhow::Result<Settings> {
 
 /// The address to listen on. Of several that a name has, one of IPv4 comes first.
 fn address(args: &ServeArgs) -> anyhow::Result<SocketAddr> {
-    let (host, port) = match &args.listen {
-        Some(HostPort { host, port }) => (host.as_str(), *port),
-        None => (args.host.as_str(), args.port),
+    let (host, port, option) = match &args.listen {
+        Some(HostPort { host, port }) => (host.as_str(), *port, "--listen"),
+        None => (args.host.as_str(), args.port, "--host"),
     };
     let unknown = || {
-        let remedy = "give an address of this machine, such as 127.0.0.1 (--host)";
-        format!("{} is no address: {remedy}", brief(host))
+        let remedy = "give a name or an address of this machine, such as 127.0.0.1";
+        format!("{} cannot be looked up ({option}): {remedy}", brief(host))
     };
     let found: Vec<SocketAddr> = (host, port).to_socket_addrs().with_context(unknown)?.collect();
     let address = found.iter().find(|address| address.is_ipv4()).or(found.first());

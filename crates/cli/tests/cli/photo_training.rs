@@ -135,6 +135,8 @@ fn a_data_set_is_meant_where_a_folder_has_its_name() {
     let note = "synthetic is the data set; the folder of this name is ./synthetic";
     let out = s.run(&small(&["--epochs", "1", "--out", "run"])).success();
     assert!(out.stderr.contains(note), "{out:#?}");
+    let out = s.run(&["train", "--config", "run", "--out", "again"]).success();
+    assert!(!out.stderr.contains(note), "it was not named: {out:#?}");
     let out = s.run(&["eval", "run", "synthetic", "--limit-test", "9"]).success();
     assert!(out.stderr.contains(note), "{out:#?}");
     fs::remove_dir(s.path("synthetic/a")).unwrap();

@@ -116,7 +116,10 @@ fn wrong_usage_is_named() {
     ] {
         s.run(&[&["serve"], args].concat()).fails(2, parts);
     }
-    s.run(&["serve", "demo", "--host", "a..b"]).fails(1, &["a..b is no address", "127.0.0.1"]);
+    for (option, host) in [("--host", "a..b"), ("--listen", "a..b:80")] {
+        let unknown = format!("a..b cannot be looked up ({option})");
+        s.run(&["serve", "demo", option, host]).fails(1, &[&unknown, "127.0.0.1"]);
+    }
     s.run(&["serve", "demo", "--token-file", "none"]).fails(1, &["none cannot be read"]);
     s.run(&["serve", "demo", "--token-file", "empty"]).fails(1, &["empty has no token"]);
     s.run(&["serve", "demo", "--token-file", "spaced"]).fails(1, &["spaced has a token with"]);

@@ -257,7 +257,9 @@ pub(in crate::verbs) fn load(
     let limits = Limits { train: args.images.limit_train, test: args.images.limit_test };
     match &args.data {
         DataArg::Named(source) => {
-            data::note_folder(*source, global);
+            if args.is_given("DATA") {
+                data::note_folder(*source, global);
+            }
             let set = data::load(*source, &args.data_dir, limits, global, interrupt)?;
             Ok(data::resized(set, args.images.image_size, global)?.into())
         }
