@@ -50,8 +50,7 @@ impl Problem {
 
     /// What the network computed cannot be an answer.
     pub(crate) fn not_finite() -> Problem {
-        let detail = "the network's output is NaN or infinite: so are its weights, or they do not fit \
-                      the values of the image";
+        let detail = "the network's output is NaN or infinite: its weights do not fit the image";
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "not_finite", detail)
     }
 

@@ -139,6 +139,10 @@ impl Registry {
         seen.loaded = entry.fingerprint();
         let predictor = entry.source.load();
         let served = predictor.and_then(|predictor| {
+            let model = predictor.model();
+            if !model.is_finite {
+                return Err(format!("{}: its weights are NaN or infinite", model.path.shown()));
+            }
             let served = Served::new(&entry.name, predictor, self.max_batch, self.threads);
             served.map_err(|error| error.to_string())
         });

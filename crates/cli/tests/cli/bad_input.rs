@@ -95,6 +95,8 @@ fn weights_that_are_no_numbers() {
         let failed = s.run(args).fails_behind_notes(1, &["output is NaN or infinite"]);
         assert!(failed.stderr.contains(note), "{failed:#?}");
     }
+    let refused = s.run(&["serve", "nan.safetensors", "--port", "0", "--quiet"]);
+    refused.fails_behind_notes(1, &["nan.safetensors: its weights are NaN or infinite"]);
     for args in [&["summary", "nan.safetensors"][..], &["convert", "nan.safetensors", "x.pt"]] {
         let done = s.run(args).success();
         assert!(done.stderr.contains(note), "{done:#?}");

@@ -52,6 +52,8 @@ pub struct Model {
     pub epochs: Option<u64>,
     /// The optimiser's state, or why there is none.
     pub optimizer: Result<OptimizerState, String>,
+    /// Whether all values in the file were finite: of NaN or infinite ones, what it predicts means nothing.
+    pub is_finite: bool,
     /// Messages about what was inferred, not read from the file.
     pub notes: Vec<String>,
     /// The file's metadata about its run.
@@ -75,6 +77,7 @@ impl Model {
             format: FileFormat::Safetensors,
             epochs: None,
             optimizer: Err(NO_OPTIMIZER.to_owned()),
+            is_finite: true,
             notes: Vec::new(),
             run: Metadata::new(),
         }
@@ -96,7 +99,9 @@ impl Model {
         }
         head.map_err(|message| ModelFileError::Network { path: path.to_owned(), message })?;
         let graph = graph_of(path, arch, origin, &tensors)?;
-        notes.extend(not_finite(path, &tensors));
+        let not_finite = not_finite(path, &tensors);
+        let is_finite = not_finite.is_none();
+        notes.extend(not_finite);
         let is_foreign = !metadata.contains_key(key::FORMAT_VERSION);
         if is_foreign && !format.is_folder() {
             check_class_names(path, &mut metadata, graph.classes(), &mut notes);
@@ -114,6 +119,7 @@ impl Model {
             interpolation: images.interpolation,
             crop_mode: images.crop_mode,
             normalisation: images.normalisation,
+            is_finite,
             ..Model::new(arch, network)
         };
         Ok(Model { path: path.to_owned(), format, epochs, optimizer, notes, run, ..model })

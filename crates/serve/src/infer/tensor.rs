@@ -81,11 +81,16 @@ impl Datatype {
         let image = |bytes: &[u8]| match self {
             Datatype::Fp32 => {
                 let values = bytes.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes));
-                Prepared::Values(values.collect())
+                let values: Vec<f32> = values.collect();
+                if values.iter().any(|value| !value.is_finite()) {
+                    let detail = format!("{INPUT} has values that are NaN or infinite");
+                    return Err(Problem::invalid(detail));
+                }
+                Ok(Prepared::Values(values))
             }
-            Datatype::Uint8 => pixels(bytes, shape.channels),
+            Datatype::Uint8 => Ok(pixels(bytes, shape.channels)),
         };
-        Ok(bytes.chunks_exact(shape.len * size).map(image).collect())
+        bytes.chunks_exact(shape.len * size).map(image).collect()
     }
 
     /// The images of a tensor in JSON: numbers in row-major order, in one list or in lists of lists.
@@ -133,6 +138,9 @@ impl Numbers {
         let is_byte = number.fract() == 0.0 && (0.0..=255.0).contains(&number);
         if self.datatype == Datatype::Uint8 && !is_byte {
             return Err(E::custom(format!("{number} is no UINT8: expected 0 to 255")));
+        }
+        if !(number as f32).is_finite() {
+            return Err(E::custom(format!("{number:e} is no FP32: it is too large")));
         }
         if self.image.is_empty() {
             self.image.reserve_exact(len);
@@ -225,6 +233,13 @@ mod tests {
             assert!(error.contains(part), "{error}");
         }
         assert!(of_json(Datatype::Fp32, "[0, 1, 2, 3, 4, -0.5]").is_ok());
+        let error = of_json(Datatype::Fp32, "[0, 1, 2, 3, 4, -1e39]").unwrap_err();
+        assert!(error.contains("-1e39 is no FP32"), "{error}");
+        for value in [f32::NAN, f32::NEG_INFINITY] {
+            let bytes = [0.0, 1.0, 2.0, 3.0, 4.0, value].map(f32::to_le_bytes);
+            let problem = Datatype::Fp32.of_bytes(bytes.as_flattened(), shape()).unwrap_err();
+            assert_eq!((problem.code, problem.status.as_u16()), ("invalid_request", 400));
+        }
         for (datatype, bytes) in [(Datatype::Uint8, 6), (Datatype::Fp32, 24)] {
             assert_eq!(datatype.of_bytes(&vec![0; bytes], shape()).unwrap().len(), 2);
             for wrong in [0, 5, 7, 23, 25] {

@@ -13,6 +13,7 @@ use resnet::{
     model_file::{Model, SaveFormat},
     predictor::Computes,
 };
+use resnet_formats::Tensor;
 use tokio::task::{JoinSet, spawn_blocking};
 
 use super::{
@@ -86,7 +87,17 @@ async fn under_load_every_request_is_answered_by_one_model_or_the_other() {
     assert_eq!((failed.len(), &failed[0]["model"]), (1, &"net".into()));
     assert!(failed[0]["error"].as_str().unwrap().contains("net.safetensors"), "{failed:?}");
     assert!(get(address, "/readyz").await.status == 200);
-    assert_eq!(running.metric("resnet_model_loads_total{model=\"net\",result=\"failed\"}"), 1.0);
+    // Nor does one whose weights are NaN.
+    let mut model = Model::demo();
+    let mut state = model.network.state_dict();
+    state.last_mut().unwrap().1 = Tensor::f32(&[10], vec![f32::NAN; 10]);
+    model.network.load_state_dict(&state).unwrap();
+    model.save(&path, SaveFormat::Safetensors).unwrap();
+    reload(&running).await;
+    assert_eq!(class(address, &files[0]).await, format!("b{number}"));
+    let failed = running.logged("load_failed");
+    assert!(failed[1]["error"].as_str().unwrap().contains("are NaN or infinite"), "{failed:?}");
+    assert_eq!(running.metric("resnet_model_loads_total{model=\"net\",result=\"failed\"}"), 2.0);
 }
 
 #[test]
