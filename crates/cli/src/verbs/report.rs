@@ -56,6 +56,9 @@ struct RunRecord<'a> {
 }
 
 pub(crate) fn run(args: &ReportArgs, global: &Global) -> anyhow::Result<()> {
+    if args.output.json {
+        print::refuse_stdout("--out", args.out.as_deref())?;
+    }
     let folder = |run: &PathBuf| Ok(runs::resolve(run)?.into_owned());
     let folders: Vec<PathBuf> = args.runs.iter().map(folder).collect::<anyhow::Result<_>>()?;
     let (mut runs, mut details) = (Vec::new(), Vec::new());

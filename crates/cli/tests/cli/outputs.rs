@@ -25,6 +25,15 @@ fn output_goes_to_any_path() {
 
     let page = report("/dev/stdout");
     assert!(is_page(&page) && page.trim_end().ends_with("</html>"));
+    // Two results would be mixed there.
+    for (args, option) in [
+        (&["report", "run", "--json", "--out"][..], "--out"),
+        (&["data", "check", "photos", "--html"], "--html"),
+        (&["eval", "run", "synthetic", "--logits"], "--logits"),
+    ] {
+        let refused = s.run(&[args, &["/dev/stdout"]].concat());
+        refused.fails(2, &[&format!("{option}: /dev/stdout is stdout"), "name a file"]);
+    }
     report("/dev/null");
     assert!(!fs::metadata("/dev/null").unwrap().is_file());
 

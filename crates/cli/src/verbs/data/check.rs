@@ -39,6 +39,7 @@ struct Record<'a> {
 }
 
 pub(crate) fn run(args: &PhotoCheckArgs, global: &Global) -> anyhow::Result<()> {
+    print::refuse_stdout("--html", args.html.as_deref())?;
     let threads = global.cpu()?.threads();
     let mut unstopped = |_| ControlFlow::Continue(());
     let set = PhotoSet::list(&args.photos, args.labels.as_deref(), &mut unstopped)?;
