@@ -91,13 +91,9 @@ impl EpochMetrics {
         chosen_by.or(self.validation_accuracy).or(self.test_accuracy).unwrap_or(0.0)
     }
 
-    /// Whether it is a better epoch than another: by its score, if both were evaluated on as many images. Otherwise
-    /// that is the better one which was evaluated on more of them.
-    pub fn is_better_than(&self, other: &EpochMetrics) -> bool {
-        match (self.evaluated_images, other.evaluated_images) {
-            (Some(own), Some(theirs)) if own != theirs => own > theirs,
-            _ => self.score() > other.score(),
-        }
+    /// Whether its score compares with another epoch's: not if they state that other numbers of images were evaluated.
+    pub(crate) fn compares_with(&self, other: &EpochMetrics) -> bool {
+        self.evaluated_images.is_none_or(|own| other.evaluated_images.is_none_or(|n| n == own))
     }
 
     /// The loss and accuracy by which the run is judged, with their name: on the test set if there is
@@ -109,15 +105,20 @@ impl EpochMetrics {
     }
 }
 
-/// The best of these epochs, the first of several; none without images to choose by.
+/// The best of these epochs, the first of several; none without images to choose by. Where photos went missing or came
+/// back, scores no longer compare: then it is the best since.
 pub fn best(epochs: &[EpochMetrics]) -> Option<&EpochMetrics> {
     let can_choose = |m: &&EpochMetrics| m.validation_accuracy.or(m.test_accuracy).is_some();
     best_index(epochs).map(|index| &epochs[index]).filter(can_choose)
 }
 
 fn best_index(epochs: &[EpochMetrics]) -> Option<usize> {
-    let epochs = epochs.iter().enumerate();
-    let best = epochs.reduce(|best, next| if next.1.is_better_than(best.1) { next } else { best });
+    let last = epochs.last()?;
+    let other = epochs.iter().rposition(|epoch| !epoch.compares_with(last));
+    let comparable = epochs.iter().enumerate().skip(other.map_or(0, |index| index + 1));
+    let best = comparable.reduce(|best, next| {
+        if next.1.score() > best.1.score() { next } else { best }
+    });
     best.map(|(index, _)| index)
 }
 
@@ -169,7 +170,7 @@ impl State {
         self.progress = Progress { step, epoch: epoch + 1, ..Progress::default() };
     }
 
-    /// The best of the completed epochs, the first of several; none without images to choose by.
+    /// The [`best`] of the completed epochs.
     pub(crate) fn best(&self) -> Option<&EpochMetrics> {
         best(&self.history)
     }
@@ -272,7 +273,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn an_epoch_of_fewer_images_is_not_better() {
+    fn best_starts_again_where_other_images_are_evaluated() {
         let mut state = sample();
         let first = state.history[0].clone();
         let mut after = |images: Option<u64>, accuracy: f64| {
@@ -282,14 +283,18 @@ pub(crate) mod tests {
                 validation_accuracy,
                 ..first.clone()
             });
-            (state.is_best(), state.is_out_of_patience(1))
+            (state.is_best(), state.is_out_of_patience(2))
         };
-        // The first one does not state its images.
-        assert_eq!(after(Some(6), 100.0), (true, false));
+        // The first one does not state its images, and has 50.
+        assert_eq!(after(Some(8), 40.0), (false, false));
         assert_eq!(after(Some(8), 75.0), (true, false));
-        assert_eq!(after(Some(6), 100.0), (false, true));
-        assert_eq!(after(Some(8), 75.0), (false, true));
-        assert_eq!(after(Some(8), 87.5), (true, false));
+        assert_eq!(after(Some(8), 60.0), (false, false));
+        assert_eq!(after(Some(6), 20.0), (true, false));
+        assert_eq!(after(Some(6), 10.0), (false, false));
+        assert_eq!(after(Some(6), 20.0), (false, true));
+        assert_eq!(after(Some(8), 50.0), (true, false));
+        assert_eq!(after(Some(8), 62.5), (true, false));
+        assert_eq!(state.best().unwrap().validation_accuracy, Some(62.5));
     }
 
     #[test]

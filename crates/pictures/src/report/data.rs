@@ -256,8 +256,9 @@ impl Run {
         self.metrics.iter().any(|epoch| epoch.validation_accuracy.is_some())
     }
 
-    /// The epoch that the run chose, of those that were evaluated on most images: that with the most of what it chose
-    /// by, or with the highest accuracy on its validation set, or else on the test set; the earliest of equals.
+    /// The epoch that the run chose: that with the most of what it chose by, or with the highest accuracy on its
+    /// validation set, or else on the test set; the earliest of equals. Of those since the number of evaluated images
+    /// last changed, where photos went missing or came back.
     pub fn best(&self) -> Option<&Epoch> {
         let has_other = self.metrics.iter().any(|epoch| epoch.chosen_by.is_some());
         let score = |epoch: &Epoch| match (has_other, self.is_validated()) {
@@ -265,11 +266,16 @@ impl Run {
             (false, true) => epoch.validation_accuracy,
             (false, false) => epoch.test_accuracy,
         };
-        let known = self.metrics.iter().filter(|&epoch| score(epoch).is_some());
-        known.rev().max_by(|a, b| match (a.evaluated_images, b.evaluated_images) {
-            (Some(of_a), Some(of_b)) if of_a != of_b => of_a.cmp(&of_b),
-            _ => score(a).partial_cmp(&score(b)).expect("numbers"),
-        })
+        // As training compares them.
+        let images = self.metrics.last()?.evaluated_images;
+        let compares = |epoch: &Epoch| {
+            images.is_none_or(|images| epoch.evaluated_images.is_none_or(|n| n == images))
+        };
+        let other = self.metrics.iter().rposition(|epoch| !compares(epoch));
+        let comparable = &self.metrics[other.map_or(0, |index| index + 1)..];
+        let known = comparable.iter().filter(|&epoch| score(epoch).is_some());
+        let order = |a: &Epoch, b: &Epoch| score(a).partial_cmp(&score(b)).expect("numbers");
+        known.rev().max_by(|&a, &b| order(a, b))
     }
 
     /// Seconds of training so far.

@@ -189,12 +189,17 @@ fn the_best_epoch_is_the_one_that_the_run_chose() {
     {
         (epoch.validation_accuracy, epoch.test_accuracy) = (Some(validation), Some(test));
     }
-    // Nor where photos were missing.
-    let mut missing = validated.clone();
-    for (epoch, images) in missing.metrics.iter_mut().zip([8, 6, 8]) {
-        epoch.evaluated_images = Some(images);
+    // Where photos went missing or came back, of those since.
+    for (images, best) in [
+        ([Some(8), Some(6), Some(8)], 3),
+        ([Some(8), Some(6), Some(6)], 2),
+        ([None, Some(8), Some(8)], 2),
+    ] {
+        let mut missing = validated.clone();
+        let epochs = missing.metrics.iter_mut().zip(images);
+        epochs.for_each(|(epoch, images)| epoch.evaluated_images = images);
+        assert_eq!(missing.best().map(|epoch| epoch.epoch), Some(best));
     }
-    assert_eq!(missing.best().map(|epoch| epoch.epoch), Some(3));
     let page = html(&report(vec![validated]));
     let card = "<dd>71.00%<small>epoch 2 of 3, by validation accuracy 75.00%</small>";
     assert!(page.contains(card), "{page}");

@@ -2,7 +2,10 @@
 
 use std::{collections::VecDeque, time::Instant};
 
-use resnet::train::{BatchEvent, EpochMetrics, Event, Started};
+use resnet::{
+    metrics,
+    train::{BatchEvent, EpochMetrics, Event, Started},
+};
 use resnet_formats::printable;
 
 use super::series::{MovingAverage, Series};
@@ -105,10 +108,9 @@ impl State {
             self.loss.push(middle, epoch.train_loss);
             self.accuracy.push(middle, epoch.train_accuracy);
             self.rate.push(epoch.epoch as f64, f64::from(epoch.learning_rate));
-            if self.best.as_ref().is_none_or(|best| epoch.is_better_than(best)) {
-                self.best = Some(epoch.clone());
-            }
         }
+        // The first one, where there are no images to choose by.
+        self.best = metrics::best(&run.history).or(run.history.first()).cloned();
         self.epochs = run.history.clone();
         self.run = Some(run.clone());
     }
