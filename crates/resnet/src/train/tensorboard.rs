@@ -31,14 +31,17 @@ const POINTS: u64 = 1000;
 pub struct TensorBoard {
     folder: PathBuf,
     config: TrainConfig,
+    /// Before there is a file.
+    started: Option<Started>,
     file: Option<EventFile>,
 }
 
 impl TensorBoard {
-    /// A writer for a run. It writes nothing before the run starts.
+    /// A writer for a run. It writes nothing before a batch is trained or the run is complete: its file hides what
+    /// earlier ones have of the steps that follow.
     pub fn new(run: &RunFolder) -> TensorBoard {
         let folder = run.path().join(TENSORBOARD);
-        TensorBoard { folder, config: run.config().clone(), file: None }
+        TensorBoard { folder, config: run.config().clone(), started: None, file: None }
     }
 
     /// Writes an event, without buffering.
@@ -47,8 +50,18 @@ impl TensorBoard {
     /// If the file cannot be written. Write nothing more then: readers stop at an incomplete
     /// record.
     pub fn write(&mut self, event: &Event) -> Result<(), RunError> {
-        let result = match event {
-            Event::Started(run) => self.begin(run),
+        self.put_event(event).map_err(RunError::io("write", &self.folder))
+    }
+
+    fn put_event(&mut self, event: &Event) -> io::Result<()> {
+        match event {
+            Event::Started(run) => self.started = Some(run.clone()),
+            Event::Batch(_) | Event::EpochEnd { .. } | Event::Finished { .. } => {
+                self.started.take().map_or(Ok(()), |run| self.begin(&run))?;
+            }
+            _ => {}
+        }
+        match event {
             Event::Batch(batch)
                 if batch.step.is_multiple_of(batch.total_steps.div_ceil(POINTS)) =>
             {
@@ -56,8 +69,7 @@ impl TensorBoard {
             }
             Event::EpochEnd { metrics, .. } => self.put(metrics.step, &epoch_values(metrics)),
             _ => Ok(()),
-        };
-        result.map_err(RunError::io("write", &self.folder))
+        }
     }
 
     /// Starts a file. The first one of a run has its configuration and the epochs so far.
