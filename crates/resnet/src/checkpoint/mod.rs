@@ -11,4 +11,4 @@ mod error;
 mod state;
 
 pub use error::CheckpointError;
-pub(crate) use state::{Restored, Stored, load, save, state, torch_model};
+pub(crate) use state::{Restored, Stored, load, progress, save, state, torch_model};

@@ -146,6 +146,12 @@ pub(crate) fn state(path: &Path, config: &TrainConfig) -> Result<State, Checkpoi
     from_metadata(path, &Contents::read(path)?.metadata, config)
 }
 
+/// How far a checkpoint says that its run was, unchecked; none if it cannot be read.
+pub(crate) fn progress(path: &Path) -> Option<Progress> {
+    let metadata = Contents::read(path).ok()?.metadata;
+    need(path, &metadata, key::PROGRESS).ok()
+}
+
 fn from_metadata(
     path: &Path,
     metadata: &Metadata,

@@ -29,7 +29,7 @@ pub enum RunError {
     /// The folder is not a run.
     #[error("{} is not a run, nor a checkpoint in one (there is no config.toml): give --resume a run folder, or `last` for the newest in runs", .0.shown())]
     NotARun(PathBuf),
-    /// A run has trained, and the checkpoint that it would resume from is missing.
+    /// A run has finished epochs, and the checkpoint that it would resume from is missing.
     #[error(
         "{} has no last.safetensors, but it has finished epochs: put the file back, {}",
         folder.shown(), other_start(folder, best.as_deref())

@@ -20,6 +20,8 @@ pub struct RunFolder {
     config: TrainConfig,
     /// The checkpoint to resume from, if there is one.
     resume_from: Option<PathBuf>,
+    /// Whether it has got another length since it was opened.
+    has_new_length: bool,
     is_new: bool,
     lock: LockedFolder,
 }
@@ -51,7 +53,8 @@ impl RunFolder {
             lock.undo();
             return Err(RunError::io("write", &path.join(CONFIG))(error));
         }
-        Ok(RunFolder { path, config, resume_from: None, is_new: true, lock })
+        let (resume_from, has_new_length) = (None, false);
+        Ok(RunFolder { path, config, resume_from, has_new_length, is_new: true, lock })
     }
 
     /// Opens a run to resume it. `target` is its folder, or the checkpoint in it to resume from. A
@@ -79,7 +82,8 @@ impl RunFolder {
         let resume_from =
             if is_checkpoint { Some(target.to_owned()) } else { newest_checkpoint(path)? };
         remove_temporary(path).map_err(RunError::io("clean", path))?;
-        Ok(RunFolder { path: path.to_owned(), config, resume_from, is_new: false, lock })
+        let (path, has_new_length) = (path.to_owned(), false);
+        Ok(RunFolder { path, config, resume_from, has_new_length, is_new: false, lock })
     }
 
     /// The newest run in a folder of runs (`--resume last`).
@@ -127,15 +131,32 @@ impl RunFolder {
         {
             *labels = moved;
         }
-        let file = self.path.join(CONFIG);
-        config.write(&file).map_err(RunError::io("write", &file))?;
         self.config = config;
-        Ok(())
+        self.write_config()
     }
 
-    /// Another configuration, which `config.toml` has already.
-    pub(crate) fn set_config(&mut self, config: TrainConfig) {
+    /// Gives the run the configuration of another length, and records that. Where it goes back to an earlier
+    /// checkpoint, the last one may be of a step after this length: training records both together.
+    pub(crate) fn change_length(&mut self, config: TrainConfig) -> Result<(), RunError> {
         self.config = config;
+        self.has_new_length = true;
+        if self.earlier_checkpoint().is_some() { Ok(()) } else { self.write_config() }
+    }
+
+    /// Whether it has got another length since it was opened.
+    pub(crate) fn has_new_length(&self) -> bool {
+        self.has_new_length
+    }
+
+    /// Writes `config.toml`.
+    pub(crate) fn write_config(&self) -> Result<(), RunError> {
+        let file = self.path.join(CONFIG);
+        self.config.write(&file).map_err(RunError::io("write", &file))
+    }
+
+    /// The checkpoint to resume from, if it is another one than the last.
+    pub(crate) fn earlier_checkpoint(&self) -> Option<&Path> {
+        self.resume_from().filter(|file| *file != self.path.join(LAST))
     }
 
     /// The checkpoint to resume from, if there is one.
@@ -190,9 +211,7 @@ fn folder_of(file: &Path) -> &Path {
 /// The checkpoint that a run resumes from; none if it has saved nothing yet.
 fn newest_checkpoint(run: &Path) -> Result<Option<PathBuf>, RunError> {
     let [last, best] = [LAST, BEST].map(|name| Some(run.join(name)).filter(|file| file.exists()));
-    // A damaged list has epochs too.
-    let has_trained = || !history(run).is_ok_and(|epochs| epochs.is_empty());
-    if last.is_none() && has_trained() {
+    if last.is_none() && !history(run)?.is_empty() {
         return Err(RunError::NoLast { folder: run.to_owned(), best });
     }
     // A first epoch is saved as the best one, then as the last, then it is recorded: a kill may come between.
@@ -274,7 +293,12 @@ mod tests {
         drop(resumed);
         let message = || RunFolder::resume(&path).unwrap_err().to_string();
         let best = path.join(BEST);
+        assert!(message().contains("has finished epochs"), "{}", message());
         assert!(message().ends_with(&format!("--resume {}", best.display())), "{}", message());
+        let metrics = fs::read(path.join(METRICS)).unwrap();
+        fs::write(path.join(METRICS), b"{").unwrap();
+        assert!(message().contains("metrics.jsonl: line 1 is damaged"), "{}", message());
+        fs::write(path.join(METRICS), metrics).unwrap();
         fs::remove_file(best).unwrap();
         assert!(message().ends_with(&format!("--config {}", path.display())), "{}", message());
         fs::write(path.join(LAST), b"").unwrap();

@@ -45,8 +45,8 @@ pub enum Event {
     },
     /// The run was stopped, and its state is saved.
     Stopped {
-        /// The run folder.
-        folder: PathBuf,
+        /// What to resume: the run folder, or the checkpoint that was resumed.
+        resume: PathBuf,
         /// The current epoch, from 1.
         epoch: u64,
         /// Batches done in that epoch.

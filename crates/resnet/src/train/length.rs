@@ -6,7 +6,7 @@ use super::{TrainError, state::initial_state};
 use crate::{
     checkpoint,
     metrics::{Progress, State},
-    run::{CONFIG, RunError, RunFolder},
+    run::{RunError, RunFolder},
 };
 
 /// Says that a run was over before it was resumed, and how it goes on.
@@ -24,7 +24,9 @@ pub(super) fn already_over(run: &RunFolder, state: &State) -> String {
 }
 
 /// Changes the length of a run to `epochs` epochs in all, whether or not it is finished, and records
-/// that in its `config.toml`. From its next step on, the learning rate is that of a run of this length.
+/// that in its `config.toml`: at once, or, if the run was [resumed](RunFolder::resume) from an earlier
+/// checkpoint than its last, when [`train`](super::train()) begins and makes that the last one.
+/// From its next step on, the learning rate is that of a run of this length.
 /// Returns a message for the user; none if the run has this length already.
 ///
 /// # Errors
@@ -72,14 +74,15 @@ pub fn set_epochs(run: &mut RunFolder, epochs: u64) -> Result<Option<String>, Tr
     let mut longer = config.clone();
     longer.change_length(step, total_steps);
     longer.check().map_err(RunError::Invalid)?;
-    let note = format!(
-        "the run has {epochs} epochs in all now, instead of {}: from epoch {epoch} on, the learning rate \
-         is that of a run of {epochs} epochs ({:.3e} first)",
-        config.epochs(),
-        longer.lr_at(step)
-    );
-    let file = folder.join(CONFIG);
-    longer.write(&file).map_err(RunError::io("write", &file))?;
-    run.set_config(longer);
+    let mut note =
+        format!("the run has {epochs} epochs in all now, instead of {}", config.epochs());
+    note += &match step < total_steps {
+        true => format!(
+            ": from epoch {epoch} on, the learning rate is that of a run of {epochs} epochs ({:.3e} first)",
+            longer.lr_at(step)
+        ),
+        false => ", and is over".to_owned(),
+    };
+    run.change_length(longer)?;
     Ok(Some(note))
 }

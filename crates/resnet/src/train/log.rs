@@ -98,9 +98,9 @@ impl Event {
                 Some(line)
             }
             Event::Saved { path } => Some(format!("saved {}", path.shown())),
-            Event::Stopped { folder, epoch, batch } => Some(format!(
+            Event::Stopped { resume, epoch, batch } => Some(format!(
                 "stopped in epoch {epoch} after batch {batch}; resume with --resume {}",
-                quoted_path(folder)
+                quoted_path(resume)
             )),
             Event::Finished { last, .. } => {
                 let mut line = last.held_out().map_or("done".to_owned(), |(name, _, accuracy)| {

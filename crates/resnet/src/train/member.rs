@@ -15,7 +15,7 @@ use crate::{
     config::TrainConfig,
     data::Parts,
     metrics::{EpochMetrics, State},
-    run::{LAST, METRICS, RunFolder},
+    run::{BEST, LAST, METRICS, RunFolder},
 };
 
 /// What a process says of itself before the first step.
@@ -143,17 +143,27 @@ pub(super) struct Output<'a> {
     pub(super) run: Option<&'a RunFolder>,
     /// The step that training begins at, or resumes from.
     pub(super) first_step: u64,
+    /// The earlier checkpoint that the run resumes from, if its last one stays until a batch is trained. It does not
+    /// if it is missing, or the run has another length now.
+    pub(super) back_to: Option<&'a Path>,
 }
 
 impl<'a> Output<'a> {
-    pub(super) fn folder(&self) -> &'a Path {
+    /// Of process 0.
+    pub(super) fn of_run(run: &'a RunFolder, state: &State) -> Self {
+        let has_other_last = !run.has_new_length() && run.path().join(LAST).exists();
+        let back_to = run.earlier_checkpoint().filter(|_| has_other_last);
+        Output { config: run.config(), run: Some(run), first_step: state.progress.step, back_to }
+    }
+
+    fn folder(&self) -> &'a Path {
         self.run.map_or(Path::new(""), RunFolder::path)
     }
 
-    /// The checkpoint that the run resumed from, if it is another one than its last.
-    pub(super) fn earlier_checkpoint(&self) -> Option<&'a Path> {
-        let file = self.run?.resume_from()?;
-        (file != self.folder().join(LAST)).then_some(file)
+    /// What to resume once [`Output::save_last`] has saved this state.
+    pub(super) fn resume(&self, state: &State) -> &'a Path {
+        let is_back = state.progress.step == self.first_step;
+        self.back_to.filter(|_| is_back).unwrap_or(self.folder())
     }
 
     pub(super) fn diverged(&self, state: &State) -> TrainError {
@@ -180,8 +190,34 @@ impl<'a> Output<'a> {
         Ok(())
     }
 
+    /// Saves what a run begins with. If that is an earlier checkpoint, and the last one need not stay, it is the last
+    /// one from now on, then its metrics are those of the run, and then its length: each of these may be the last step
+    /// of a process that is killed.
+    pub(super) fn save_first(
+        &self,
+        trainer: &Trainer<'_>,
+        state: &State,
+        listen: &mut dyn FnMut(&Event),
+    ) -> Result<(), TrainError> {
+        let Some(run) = self.run.filter(|_| self.back_to.is_none()) else { return Ok(()) };
+        let is_back = run.earlier_checkpoint().is_some();
+        if is_back {
+            self.save(LAST, trainer, state, listen)?;
+            // That of an epoch that is dropped may be there.
+            if state.is_best() && state.progress.batch == 0 {
+                self.save(BEST, trainer, state, listen)?;
+            }
+        }
+        // An earlier process may have been killed before it wrote them.
+        self.write_metrics(state)?;
+        if is_back && run.has_new_length() {
+            run.write_config()?;
+        }
+        Ok(())
+    }
+
     /// Saves the last checkpoint, and the metrics that it has. Before a resumed run has trained on a batch, there is
-    /// nothing to save: it may have gone back to an earlier checkpoint, and its last one stays until then.
+    /// nothing to save.
     pub(super) fn save_last(
         &self,
         trainer: &Trainer<'_>,
@@ -207,10 +243,11 @@ impl<'a> Output<'a> {
         if self.run.is_none() {
             return source.into();
         }
-        let is_back = state.progress.step == self.first_step;
-        let from = self.earlier_checkpoint().filter(|_| is_back).unwrap_or(self.folder());
         match self.save_last(trainer, state, listen) {
-            Ok(()) => TrainError::Lost { source: source.into(), resume: from.to_owned() },
+            Ok(()) => {
+                let resume = self.resume(state).to_owned();
+                TrainError::Lost { source: source.into(), resume }
+            }
             Err(error) => error,
         }
     }

@@ -86,7 +86,7 @@ use self::{
     length::already_over,
     member::{Output, agree_on_metrics, compare_weights},
     shards::agree,
-    state::{add_batch, dropped_epochs, epoch_metrics, initial_state},
+    state::{add_batch, dropped_epochs, epoch_metrics, initial_state, restarted_best},
     trainer::Trainer,
 };
 pub use crate::metrics::EpochMetrics;
@@ -141,12 +141,9 @@ pub fn train_in_group(
     if group.size() > 1 {
         group.broadcast(snapshot::to_bytes(&trainer.engine, &state)?)?;
     }
-    let output = Output { config: run.config(), run: Some(run), first_step: state.progress.step };
-    let dropped = dropped_epochs(run, &state);
-    if dropped.is_none() {
-        // An earlier process may have been killed before it wrote them.
-        output.write_metrics(&state)?;
-    }
+    let output = Output::of_run(run, &state);
+    let when = if output.back_to.is_some() { " once a batch is trained" } else { "" };
+    let dropped = dropped_epochs(run, &state).map(|text| text + when);
     listen(&Event::Started(trainer.started(run.path(), &state)?));
     let explanation = run.config().explanation().filter(|_| run.resume_from().is_none());
     let said = explanation.iter().chain(trainer.notes()).chain(&dropped);
@@ -155,6 +152,7 @@ pub fn train_in_group(
     if let Some(before) = before.filter(|before| *before != now) {
         listen(&Event::DeviceChanged { before, now });
     }
+    output.save_first(&trainer, &state, listen)?;
     go(output, &mut trainer, state, stop, listen).map_err(|error| output.device_lost(error))
 }
 
@@ -178,7 +176,8 @@ pub fn join(
     let state = state.ok_or_else(|| {
         CommError::Transport("process 0 sent the state of another run".to_owned())
     })?;
-    let output = Output { config, run: None, first_step: state.progress.step };
+    let first_step = state.progress.step;
+    let output = Output { config, run: None, first_step, back_to: None };
     go(output, &mut trainer, state, stop, listen)
 }
 
@@ -204,7 +203,7 @@ fn go(
         if stop != 0 {
             return interrupt(output, trainer, &state, stop, listen);
         }
-    } else if let Some(run) = output.run {
+    } else if let Some(run) = output.run.filter(|run| !run.has_new_length()) {
         listen(&Event::Note(already_over(run, &state)));
     }
     while !is_over(&state) {
@@ -262,6 +261,9 @@ fn go(
         state.end_epoch(metrics.clone());
         let best = state.is_best();
         listen(&Event::EpochEnd { metrics, best });
+        if let Some(note) = restarted_best(&state).filter(|_| output.run.is_some()) {
+            listen(&Event::Note(note));
+        }
         if best {
             output.save(BEST, trainer, &state, listen)?;
         }
@@ -272,11 +274,9 @@ fn go(
         output.write_metrics(&state)?;
         saved = Instant::now();
     }
-    if state.progress.step == output.first_step {
-        // A complete run was resumed, maybe from another checkpoint: `last` may be damaged, older or newer.
-        if output.earlier_checkpoint().is_some() {
-            output.save(LAST, trainer, &state, listen)?;
-        }
+    if state.progress.step == output.first_step && output.back_to.is_some() {
+        // A complete run was resumed from another checkpoint: `last` may be damaged or older.
+        output.save(LAST, trainer, &state, listen)?;
         output.write_metrics(&state)?;
     }
     if let Some(patience) = config.recipe.patience
@@ -357,6 +357,6 @@ fn interrupt(
 ) -> Result<Outcome, TrainError> {
     output.save_last(trainer, state, listen)?;
     let Progress { epoch, batch, .. } = state.progress;
-    listen(&Event::Stopped { folder: output.folder().to_owned(), epoch, batch });
+    listen(&Event::Stopped { resume: output.resume(state).to_owned(), epoch, batch });
     Ok(Outcome::Interrupted(signal))
 }

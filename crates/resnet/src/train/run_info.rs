@@ -234,7 +234,7 @@ mod tests {
     }
 
     fn stopped() -> Event {
-        Event::Stopped { folder: "runs/a".into(), epoch: 1, batch: 3 }
+        Event::Stopped { resume: "runs/a".into(), epoch: 1, batch: 3 }
     }
 
     #[test]

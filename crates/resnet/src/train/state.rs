@@ -6,10 +6,11 @@ use resnet_formats::Shown;
 
 use super::{BatchEvent, evaluation::Evaluated, shards::Stepped};
 use crate::{
+    checkpoint,
     config::TrainConfig,
     evaluate::Accumulator,
-    metrics::{EpochMetrics, Metric, MetricValue, State},
-    run::{RunFolder, history},
+    metrics::{EpochMetrics, Metric, MetricValue, Progress, State},
+    run::{LAST, RunFolder, history},
 };
 
 /// The state at the start of a run.
@@ -19,15 +20,42 @@ pub(super) fn initial_state(config: &TrainConfig) -> State {
     State::new(epoch, step)
 }
 
-/// The epochs that a run has recorded and its checkpoint has not: what is lost by resuming from it, in words.
+/// What a run has trained after the earlier checkpoint that it resumes from, and loses by that, in words.
 pub(super) fn dropped_epochs(run: &RunFolder, state: &State) -> Option<String> {
-    let file = run.resume_from()?;
-    let (next, last) = (state.progress.epoch, history(run.path()).ok()?.last()?.epoch);
-    let dropped = match last.checked_sub(next)? {
-        0 => format!("epoch {last}"),
-        _ => format!("epochs {next} to {last}"),
+    let file = run.earlier_checkpoint()?;
+    // The epoch that it was in, and batches of it.
+    let (last, batches) = match checkpoint::progress(&run.path().join(LAST)) {
+        Some(progress) => (progress.epoch, progress.batch),
+        None => (history(run.path()).ok()?.last()?.epoch.saturating_add(1), 0),
     };
-    Some(format!("{} goes back to epoch {} and drops {dropped}", file.shown(), next - 1))
+    let Progress { epoch, batch, .. } = state.progress;
+    let mut dropped = Vec::new();
+    match last.checked_sub(epoch)? {
+        0 => {}
+        1 => dropped.push(format!("epoch {epoch}")),
+        _ => dropped.push(format!("epochs {epoch} to {}", last - 1)),
+    }
+    let kept = if last == epoch { batch } else { 0 };
+    if batches > kept {
+        dropped.push(format!("a part of epoch {last}"));
+    }
+    let dropped = Some(dropped.join(" and ")).filter(|text| !text.is_empty())?;
+    Some(format!("{} goes back to epoch {} and drops {dropped}", file.shown(), epoch - 1))
+}
+
+/// That `best` starts again with the last epoch, if the scores of those before do not compare with its own.
+pub(super) fn restarted_best(state: &State) -> Option<String> {
+    let [.., before, last] = &state.history[..] else { return None };
+    if before.compares_with(last) {
+        return None;
+    }
+    Some(format!(
+        "epoch {} is evaluated on other images than the one before, {} instead of {}: their scores do not compare, so \
+         the best epoch is chosen from this one on, and --patience counts from it",
+        last.epoch,
+        last.evaluated_images?,
+        before.evaluated_images?
+    ))
 }
 
 /// Adds a training batch.
@@ -137,6 +165,20 @@ mod tests {
         assert_eq!(m.evaluated_images, Some(2));
         assert_eq!(m.learning_rate, sample().lr_at(2));
         assert_eq!((state.progress.step, state.progress.epoch, state.progress.batch), (4, 2, 1));
+    }
+
+    #[test]
+    fn best_starts_again_with_a_note() {
+        let mut state = state();
+        let first = state.history[0].clone();
+        let mut note = |images| {
+            state.history.push(EpochMetrics { epoch: 2, evaluated_images: images, ..first.clone() });
+            restarted_best(&state)
+        };
+        assert_eq!((note(Some(2)), note(None)), (None, None));
+        assert_eq!((note(Some(2)), note(Some(2))), (None, None));
+        let text = note(Some(1)).unwrap();
+        assert!(text.contains("than the one before, 1 instead of 2"), "{text}");
     }
 
     #[test]

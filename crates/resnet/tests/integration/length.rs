@@ -5,13 +5,13 @@ use std::{fs, path::Path};
 
 use resnet::{
     config::TrainConfig,
-    run::{CONFIG, Place, RunFolder},
+    run::{BEST, CONFIG, LAST, LOG, Place, RunFolder},
     train::{Event, Outcome, set_epochs},
 };
 
 use crate::{
     common::small_run::config,
-    resume::{assert_same, result, run},
+    resume::{assert_same, at_once, result, run, with_first_epoch},
 };
 
 fn to_the_end(folder: &RunFolder) -> u64 {
@@ -87,6 +87,40 @@ fn an_unfinished_run_gets_another_length() {
     set_epochs(&mut RunFolder::resume(&path).unwrap(), 1).unwrap().unwrap();
     let expected = TrainConfig { total_steps: 4, ..config() };
     assert_eq!(TrainConfig::read(&path.join(CONFIG)).unwrap(), expected);
+}
+
+/// Its last checkpoint, its metrics and its length belong together: they change at once, whatever stops it.
+#[test]
+fn a_run_that_goes_back_gets_another_length() {
+    let runs = tempfile::tempdir().unwrap();
+    let path = runs.path().join("run");
+    let first = with_first_epoch(&path);
+    let files = || [LAST, BEST, CONFIG].map(|name| fs::read(path.join(name)).unwrap());
+    let before = files();
+    let shorter = || {
+        let mut folder = RunFolder::resume(&first).unwrap();
+        let note = set_epochs(&mut folder, 2).unwrap().unwrap();
+        assert!(note.contains("2 epochs in all now, instead of 3: from epoch 2 on"), "{note}");
+        folder
+    };
+    // Killed before it begins.
+    drop(shorter());
+    assert!(files() == before);
+    assert_eq!(run(&shorter(), 2, at_once), Outcome::Interrupted(2));
+    assert_eq!(result(&path).metrics.len(), 1);
+    assert_eq!(TrainConfig::read(&path.join(CONFIG)).unwrap().total_steps, 8);
+    let text = fs::read_to_string(path.join(LOG)).unwrap();
+    assert!(text.contains(" goes back to epoch 1 and drops epochs 2 to 3\n"), "{text}");
+    assert_eq!(to_the_end(&RunFolder::resume(&path).unwrap()), 2);
+    assert_repeated(&path);
+
+    // To the end of the run.
+    let mut over = RunFolder::resume(&first).unwrap();
+    let note = set_epochs(&mut over, 1).unwrap().unwrap();
+    assert!(note.ends_with("1 epochs in all now, instead of 2, and is over"), "{note}");
+    assert_eq!(to_the_end(&over), 1);
+    assert_eq!(result(&path).metrics.len(), 1);
+    assert!(!fs::read_to_string(path.join(LOG)).unwrap().contains("over already"));
 }
 
 #[test]
