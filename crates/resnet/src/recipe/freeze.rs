@@ -111,8 +111,8 @@ impl Freeze {
     fn done(&self, step: u64, steps: RunSteps) -> f64 {
         let is_start = self.from == 0.0 && self.until.is_some_and(|until| until < 1.0);
         let total = if is_start { steps.first } else { steps.now };
-        if is_start && !self.leaves_a_step(total) {
-            // A run that is too short for both trains them from its first step.
+        if is_start && total == 1 {
+            // The only step of a run is for all layers.
             return 1.0;
         }
         step as f64 / total.max(1) as f64
@@ -224,6 +224,9 @@ mod tests {
         assert_eq!([1u64, 2].map(|steps| first(steps.into())), [1.0, 0.0]);
         assert_eq!([1u64, 2].map(|steps| is_in_eval(&half, "conv1", 0, steps)), [false, true]);
         assert_eq!(first(RunSteps { first: 1, now: 10 }), 1.0);
+        // More steps are as planned, even if none is left.
+        let most = [Freeze { until: Some(0.99), ..all[0].clone() }];
+        assert_eq!([0, 49].map(|step| factor(&most, "conv1", step, 50)), [0.0, 0.0]);
         // A run that is made longer does not freeze them again; one that stops layers late does so later.
         let longer = RunSteps { first: 100, now: 1000 };
         let at = |step| factor(&all, "conv1", step, longer);
