@@ -20,14 +20,18 @@ impl std::fmt::Display for Usage {
 
 impl std::error::Error for Usage {}
 
-/// Prints an error and returns the exit code. A closed pipe on stdout (`resnet archs | head -1`) is
-/// success.
+/// Prints an error and returns the exit code.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
-    if error.chain().any(is_broken_pipe) {
+    if is_closed_pipe(error) {
         return ExitCode::SUCCESS;
     }
     print_error(error);
     ExitCode::from(exit_code(error))
+}
+
+/// Whether it is that stdout is closed (`resnet archs | head -1`), which is success.
+pub(crate) fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(is_broken_pipe)
 }
 
 /// The exit code of an error.
@@ -82,6 +86,6 @@ mod tests {
     #[test]
     fn a_broken_pipe_is_found_under_its_context() {
         let pipe: io::Result<()> = Err(io::ErrorKind::BrokenPipe.into());
-        assert!(pipe.context("printing").unwrap_err().chain().any(is_broken_pipe));
+        assert!(is_closed_pipe(&pipe.context("printing").unwrap_err()));
     }
 }

@@ -63,7 +63,8 @@ impl Announcement {
     }
 }
 
-/// Ends the processes of a group after what one of them came to.
+/// Ends the processes of a group after what one of them came to. That nobody reads the results of process 0, which
+/// come last, is success.
 pub(crate) fn end(group: Group, result: anyhow::Result<u8>) -> anyhow::Result<ExitCode> {
     if group.size() == 1 {
         let code = result?;
@@ -71,6 +72,10 @@ pub(crate) fn end(group: Group, result: anyhow::Result<u8>) -> anyhow::Result<Ex
         return Ok(code.into());
     }
     let rank = group.rank();
+    let result = match result {
+        Err(error) if error::is_closed_pipe(&error) => Ok(0),
+        result => result,
+    };
     let error = match result {
         Ok(code) => match group.finish(code.into()) {
             Ok(()) => return Ok(code.into()),
@@ -108,8 +113,10 @@ fn waits_and_speaks(rank: usize, error: &anyhow::Error) -> (bool, bool) {
             of_training,
             Some(TrainError::Processes(_) | TrainError::Shards(_) | TrainError::Diverged { .. })
         );
-    // Process 0 may miss its photos too, and is saving the run; or it waits for what others report, perhaps for longer.
-    let all_may_know = error.is::<Reported>() || matches!(of_training, Some(TrainError::Images(_)));
+    // Process 0 may miss its photos too, and is saving the run, or have too little memory; or it waits for what others
+    // report, perhaps for longer.
+    let all_may_know = error.is::<Reported>()
+        || matches!(of_training, Some(TrainError::Images(_) | TrainError::Engine(_)));
     (rank > 0 && (all_know || all_may_know), rank == 0 || !all_know)
 }
 
@@ -181,7 +188,7 @@ fn check_reasons(reasons: &[Vec<u8>]) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use anyhow::anyhow;
-    use resnet::data::DataError;
+    use resnet::{data::DataError, engine::EngineError};
 
     use super::*;
 
@@ -204,6 +211,10 @@ mod tests {
         assert_eq!(waits_and_speaks(1, &all_know), (true, false));
         // Perhaps only this process misses photos.
         let all_may_know = TrainError::Images(DataError::NoneUsable { photos: 3 }).into();
+        assert_eq!(waits_and_speaks(0, &all_may_know), (false, true));
+        assert_eq!(waits_and_speaks(1, &all_may_know), (true, true));
+        // Perhaps only its machine is too small.
+        let all_may_know = TrainError::Engine(EngineError::CpuOnly("it")).into();
         assert_eq!(waits_and_speaks(0, &all_may_know), (false, true));
         assert_eq!(waits_and_speaks(1, &all_may_know), (true, true));
         assert_eq!(waits_and_speaks(1, &anyhow!("no memory")), (false, true));
