@@ -56,6 +56,10 @@ fn a_mean_image_goes_from_training_to_files() {
 fn what_a_mean_image_excludes_is_refused() {
     let s = Sandbox::new();
     s.run(&small(&["--mean-image", "--recipe", "sprint"])).fails(2, &["mean image"]);
+    // Before the speed is measured.
+    let planned = small(&["--mean-image", "--recipe", "sprint", "--budget", "1h"]);
+    let out = s.run(&planned).fails(2, &["mean image"]);
+    assert!(!out.stderr.contains("measuring"), "{out:#?}");
     let photos = concat!(env!("CARGO_MANIFEST_DIR"), "/../resnet/tests/protocols/photos");
     s.run(&["train", photos, "--arch", "resnet8", "--mean-image"])
         .fails_behind_notes(2, &["--mean-image needs images in memory"]);

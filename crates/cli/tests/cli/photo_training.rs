@@ -229,6 +229,10 @@ fn a_run_takes_its_photos_from_another_folder() {
     let parts = ["empty/", "and 44 more photos of the run are not there", "the same names"];
     s.run(&["train", "empty", "--resume", "run"]).fails_behind_notes(1, &parts);
     s.run(&["train", "synthetic", "--resume", "run"]).fails(2, &["cannot be used with DATA"]);
+    let config = fs::read(s.path("run/config.toml")).unwrap();
+    let wrong = ["train", "away", "--resume", "run", "--cache", "none", "--cache-size", "5G"];
+    s.run(&wrong).fails(2, &["leave out --cache-size"]);
+    assert!(fs::read(s.path("run/config.toml")).unwrap() == config);
 
     // Copies have times of their own.
     let then = SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 30);

@@ -71,6 +71,8 @@ fn run_first(group: &Group, args: &TrainArgs, global: &Global) -> anyhow::Result
     };
     announce(group, true, folder.config(), &data).inspect_err(|_| folder.abandon())?;
     let (mut printed, mut has_trained) = (Ok(()), false);
+    // What to resume, if the run is stopped.
+    let mut rest = folder.path().to_owned();
     let began = Instant::now();
     let session = Session {
         group,
@@ -81,13 +83,15 @@ fn run_first(group: &Group, args: &TrainArgs, global: &Global) -> anyhow::Result
         json: args.output.json,
         tensorboard: args.tensorboard,
     };
-    let outcome = session.train(&folder, data, note, None, &mut |event| {
-        if let Event::EpochEnd { metrics, .. } = event {
+    let outcome = session.train(&folder, data, note, None, &mut |event| match event {
+        Event::EpochEnd { metrics, .. } => {
             has_trained = true;
             if args.output.json && printed.is_ok() {
                 printed = print::json(metrics);
             }
         }
+        Event::Stopped { resume, .. } => rest.clone_from(resume),
+        _ => {}
     })?;
     match outcome {
         Outcome::Finished(last) => {
@@ -116,7 +120,7 @@ fn run_first(group: &Group, args: &TrainArgs, global: &Global) -> anyhow::Result
             }
             global.status(format!(
                 "stopped, and the run is saved. Resume it with:\n  resnet train --resume {}",
-                quoted_path(folder.path())
+                quoted_path(&rest)
             ));
             Ok(Interrupted(signal).exit_code())
         }

@@ -49,22 +49,22 @@ pub(in crate::verbs) fn resume(
     }
     let mut folder = RunFolder::resume(&runs::resolve(target)?)?;
     train::check_processes(folder.config(), args.parallel.processes)?;
-    if let Some(root) = moved {
-        let data = &folder.config().data;
-        if data.photos.is_none() {
-            return Err(Usage(format!(
-                "--resume cannot be used with {}: the run is on {}, not on photos",
-                root.shown(),
-                brief(&data.name)
-            ))
-            .into());
-        }
-        photo_folder::move_run(&mut folder, root)?;
-    }
     let config = &folder.config().data;
+    if let Some(root) = moved.filter(|_| config.photos.is_none()) {
+        return Err(Usage(format!(
+            "--resume cannot be used with {}: the run is on {}, not on photos",
+            root.shown(),
+            brief(&config.name)
+        ))
+        .into());
+    }
     if let Some(message) = args.images.reading.misuse(config.photos.is_some()) {
         return Err(Usage(message).into());
     }
+    if let Some(root) = moved {
+        photo_folder::move_run(&mut folder, root)?;
+    }
+    let config = &folder.config().data;
     if config.photos.is_some() {
         let reading = &args.images.reading;
         let (path, config, data_dir) = (folder.path(), folder.config(), &args.data_dir);

@@ -10,7 +10,7 @@ use resnet::{
     config::TrainConfig,
     data::{self as sets, Flip, Normalisation, Parts},
     model_file::{Partial, PublishedWeights, Weights},
-    run::{Place, RunFolder},
+    run::{Place, RunError, RunFolder},
     train::{self, Group},
 };
 
@@ -95,6 +95,9 @@ pub(in crate::verbs) fn start(
     let device = global.training_device(&config, group.size())?;
     train::check_processes(&config, group.size())?;
     if let Some(budget) = args.recipe.budget {
+        // Before it takes time. Whatever it plans, the run has another epoch.
+        let total_steps = config.first_epoch().saturating_mul(config.steps_per_epoch());
+        check(&TrainConfig { total_steps, ..config.clone() }, args)?;
         let of = match group.size() {
             1 => String::new(),
             processes => format!(" of {processes} processes together"),
@@ -146,15 +149,21 @@ pub(in crate::verbs) fn start(
             args.data
         ));
     }
-    if args.start.config.is_none() {
-        // All settings are options, or follow from them.
-        config.check().map_err(Usage)?;
-    }
+    check(&config, args)?;
     let run = RunFolder::create(place(args, &default), &config)?;
     if let Some(photos) = RunPhotos::of(&run, &data) {
         photos.save().inspect_err(|_| run.abandon())?;
     }
     Ok((run, data, device))
+}
+
+/// Checks the configuration of a new run.
+fn check(config: &TrainConfig, args: &TrainArgs) -> anyhow::Result<()> {
+    config.check().map_err(|message| match args.start.config {
+        // All settings are options, or follow from them.
+        None => Usage(message).into(),
+        Some(_) => RunError::Invalid(message).into(),
+    })
 }
 
 /// `--out`, or a new folder.
