@@ -116,9 +116,8 @@ fn best_index(epochs: &[EpochMetrics]) -> Option<usize> {
     let last = epochs.last()?;
     let other = epochs.iter().rposition(|epoch| !epoch.compares_with(last));
     let comparable = epochs.iter().enumerate().skip(other.map_or(0, |index| index + 1));
-    let best = comparable.reduce(|best, next| {
-        if next.1.score() > best.1.score() { next } else { best }
-    });
+    let best =
+        comparable.reduce(|best, next| if next.1.score() > best.1.score() { next } else { best });
     best.map(|(index, _)| index)
 }
 

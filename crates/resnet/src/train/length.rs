@@ -78,7 +78,8 @@ pub fn set_epochs(run: &mut RunFolder, epochs: u64) -> Result<Option<String>, Tr
         format!("the run has {epochs} epochs in all now, instead of {}", config.epochs());
     note += &match step < total_steps {
         true => format!(
-            ": from epoch {epoch} on, the learning rate is that of a run of {epochs} epochs ({:.3e} first)",
+            ": from epoch {epoch} on, the learning rate is that of a run of {epochs} epochs \
+             ({:.3e} first)",
             longer.lr_at(step)
         ),
         false => ", and is over".to_owned(),

@@ -52,9 +52,7 @@ pub(super) fn restarted_best(state: &State) -> Option<String> {
     Some(format!(
         "epoch {} is evaluated on other images than the one before, {} instead of {}: their scores do not compare, so \
          the best epoch is chosen from this one on, and --patience counts from it",
-        last.epoch,
-        last.evaluated_images?,
-        before.evaluated_images?
+        last.epoch, last.evaluated_images?, before.evaluated_images?
     ))
 }
 
@@ -171,8 +169,9 @@ mod tests {
     fn best_starts_again_with_a_note() {
         let mut state = state();
         let first = state.history[0].clone();
-        let mut note = |images| {
-            state.history.push(EpochMetrics { epoch: 2, evaluated_images: images, ..first.clone() });
+        let mut note = |evaluated_images| {
+            let second = EpochMetrics { epoch: 2, evaluated_images, ..first.clone() };
+            state.history.push(second);
             restarted_best(&state)
         };
         assert_eq!((note(Some(2)), note(None)), (None, None));

@@ -211,7 +211,8 @@ fn a_run_that_goes_back_keeps_its_files_until_it_trains() {
     assert_eq!(run(&RunFolder::resume(&first).unwrap(), 2, at_once), Outcome::Interrupted(2));
     assert!(files() == before);
     let note = |drops: &str| {
-        format!("{} goes back to epoch 1 and drops {drops} once a batch is trained\n", first.display())
+        let first = first.display();
+        format!("{first} goes back to epoch 1 and drops {drops} once a batch is trained\n")
     };
     assert_eq!(log().matches(&note("epochs 2 to 3")).count(), 1, "{}", log());
     // The run itself would go on from its end.

@@ -34,6 +34,21 @@ fn points(metrics: &[Value], field: &str) -> Value {
     serde_json::to_value(metrics.iter().map(point).collect::<Vec<_>>()).unwrap()
 }
 
+/// It may have gone back to an earlier checkpoint, and its last one stays.
+#[test]
+fn a_run_that_stops_before_a_batch_has_no_events() {
+    let runs = tempfile::tempdir().unwrap();
+    let path = runs.path().join("run");
+    let folder = RunFolder::create(&path, &config()).unwrap();
+    let mut board = TensorBoard::new(&folder);
+    let outcome = train_until(&folder, |event| {
+        board.write(event).unwrap();
+        matches!(event, Event::Started(_))
+    });
+    assert_eq!(outcome, Outcome::Interrupted(2));
+    assert!(!path.join(TENSORBOARD).exists());
+}
+
 #[test]
 fn tensorboard_reads_a_run_that_was_killed_and_continued() {
     let Some(python) = python("tensorboard") else { return };

@@ -200,9 +200,9 @@ fn make_folder(out: Option<&Path>, default: &Path) -> anyhow::Result<PathBuf> {
     let create = |folder: &Path| fs::create_dir(folder).and_then(|()| mark_output(folder));
     let made = match out {
         Some(out) if out.is_dir() => Ok(out.to_owned()),
-        Some(out) => fs::create_dir_all(out)
-            .and_then(|()| mark_output(out))
-            .map(|()| out.to_owned()),
+        Some(out) => {
+            fs::create_dir_all(out).and_then(|()| mark_output(out)).map(|()| out.to_owned())
+        }
         None => fs::create_dir_all(default.parent().unwrap_or(Path::new("")))
             .and_then(|()| create_numbered(default, "", create))
             .map(|(folder, ())| folder),
