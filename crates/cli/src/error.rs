@@ -1,10 +1,10 @@
 //! From errors to messages and exit codes.
 
-use std::{io, process::ExitCode};
+use std::{io, path::Path, process::ExitCode};
 
 use anstyle::{AnsiColor, Style};
 use resnet::train::TrainError;
-use resnet_formats::printable;
+use resnet_formats::{Destination, Shown, printable};
 
 use crate::{interrupt::Interrupted, print};
 
@@ -19,6 +19,17 @@ impl std::fmt::Display for Usage {
 }
 
 impl std::error::Error for Usage {}
+
+/// Refuses stdout as the file of an option, where results are printed too.
+pub(crate) fn refuse_stdout(option: &str, file: Option<&Path>) -> Result<(), Usage> {
+    match file.filter(|file| Destination::Follow(file).is_stdout()) {
+        Some(file) => {
+            let message = format!("{} is stdout, where the results go", file.shown());
+            Err(Usage(format!("{option}: {message}: name a file")))
+        }
+        None => Ok(()),
+    }
+}
 
 /// Prints an error and returns the exit code.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {

@@ -7,14 +7,11 @@ use std::{
     borrow::Cow,
     fmt::Write as _,
     io::{self, Write},
-    path::Path,
 };
 
 use indicatif::HumanCount;
-use resnet_formats::{Destination, Shown, is_printable};
+use resnet_formats::is_printable;
 use serde::Serialize;
-
-use crate::error::Usage;
 
 /// Prints text and a line feed on stdout. Colours are dropped unless stdout is a terminal.
 pub(crate) fn line(text: impl AsRef<str>) -> io::Result<()> {
@@ -36,17 +33,6 @@ pub(crate) fn raw(bytes: &[u8]) -> io::Result<()> {
 /// Prints a value as one line of JSON on stdout.
 pub(crate) fn json(value: &impl Serialize) -> anyhow::Result<()> {
     Ok(line(ascii_where_needed(&serde_json::to_string(value)?))?)
-}
-
-/// Refuses stdout as the file of an option, where results are printed too.
-pub(crate) fn refuse_stdout(option: &str, file: Option<&Path>) -> Result<(), Usage> {
-    match file.filter(|file| Destination::Follow(file).is_stdout()) {
-        Some(file) => {
-            let message = format!("{} is stdout, where the results go", file.shown());
-            Err(Usage(format!("{option}: {message}: name a file")))
-        }
-        None => Ok(()),
-    }
 }
 
 /// Prints a line of JSON on stderr.

@@ -15,7 +15,7 @@ use unicode_width::UnicodeWidthStr;
 
 use crate::{
     args::{EvalArgs, Global, Tta as TtaArg},
-    error::Usage,
+    error::{Usage, refuse_stdout},
     evaluation::{self, Evaluated, Extras},
     photos::json_name,
     print,
@@ -32,7 +32,7 @@ const CONFUSIONS: usize = 10;
 const PAGE: usize = 100;
 
 pub(crate) fn run(args: &EvalArgs, global: &Global) -> anyhow::Result<()> {
-    print::refuse_stdout("--logits", args.logits.as_deref())?;
+    refuse_stdout("--logits", args.logits.as_deref())?;
     let (tta, protocols) = (args.tta.and_then(TtaArg::views), protocols::asked(args));
     if tta.is_some() && !args.with.is_empty() {
         let message = "--tta is of one model: leave it out with --with, or take --ten-crop";

@@ -19,6 +19,7 @@ use serde::Serialize;
 use self::gather::Gathered;
 use crate::{
     args::{Global, ReportArgs},
+    error::refuse_stdout,
     photos::json_name,
     pictures, print, runs,
 };
@@ -57,7 +58,7 @@ struct RunRecord<'a> {
 
 pub(crate) fn run(args: &ReportArgs, global: &Global) -> anyhow::Result<()> {
     if args.output.json {
-        print::refuse_stdout("--out", args.out.as_deref())?;
+        refuse_stdout("--out", args.out.as_deref())?;
     }
     let folder = |run: &PathBuf| Ok(runs::resolve(run)?.into_owned());
     let folders: Vec<PathBuf> = args.runs.iter().map(folder).collect::<anyhow::Result<_>>()?;

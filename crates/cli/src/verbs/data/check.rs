@@ -18,6 +18,7 @@ use super::{
 use crate::{
     args::{Global, PhotoCheckArgs},
     delayed_progress::DelayedProgress,
+    error::refuse_stdout,
     photos::json_name,
     print,
     table::{
@@ -39,7 +40,7 @@ struct Record<'a> {
 }
 
 pub(crate) fn run(args: &PhotoCheckArgs, global: &Global) -> anyhow::Result<()> {
-    print::refuse_stdout("--html", args.html.as_deref())?;
+    refuse_stdout("--html", args.html.as_deref())?;
     let threads = global.cpu()?.threads();
     let mut unstopped = |_| ControlFlow::Continue(());
     let set = PhotoSet::list(&args.photos, args.labels.as_deref(), &mut unstopped)?;
