@@ -93,7 +93,7 @@ pub(crate) fn resized(
 /// Notes that a folder with folders, which may be of photos, is called like this data set that was asked for.
 pub(crate) fn note_folder(source: DataSource, global: &Global) {
     let name = source.name();
-    let is_folder = |entry: fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_dir());
+    let is_folder = |entry: fs::DirEntry| entry.path().is_dir();
     let has_folders = |entries: fs::ReadDir| entries.flatten().any(is_folder);
     if fs::read_dir(name).is_ok_and(has_folders) {
         global.note(format!("{name} is the data set; the folder of this name is ./{name}"));

@@ -155,6 +155,9 @@ pub(crate) fn move_run(run: &mut RunFolder, root: &Path) -> anyhow::Result<()> {
         );
     }
     let root = root.to_str().context("the path of the folder is not UTF-8")?;
+    if root == run.config().data.name {
+        return Ok(());
+    }
     write_names(&run.path().join(PHOTOS), &named)?;
     Ok(run.move_photos(root)?)
 }

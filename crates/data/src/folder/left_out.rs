@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use resnet_formats::Shown;
 
-use crate::output::is_output;
+use crate::{
+    output::is_output,
+    photo::{Kind, kind_of},
+};
 
 /// Why files and folders are left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -108,22 +111,24 @@ pub(super) fn is_output_only(folder: &Path) -> bool {
     has_output(folder, 2) == Some(true)
 }
 
-/// Whether there are such folders in these levels; none if there is a file next to them, which may be a photo.
+/// Whether there are such folders in these levels; none if there is another folder next to them, or what may be a photo.
 fn has_output(folder: &Path, levels: usize) -> Option<bool> {
     if is_output(folder) {
         return Some(true);
     }
     let below = levels.checked_sub(1)?;
-    let mut found = false;
+    let (mut found, mut files) = (false, Vec::new());
     for entry in fs::read_dir(folder).ok()?.flatten() {
         if is_hidden(entry.file_name().as_encoded_bytes()) {
             continue;
         }
-        if entry.file_type().ok()?.is_file() {
-            return None;
+        match entry.file_type().ok()?.is_file() {
+            true => files.push(entry.path()),
+            // Of the rest, only a folder or a link to one can be read as one.
+            false => found |= has_output(&entry.path(), below)?,
         }
-        // Of the rest, only a folder or a link to one can be read as one.
-        found |= has_output(&entry.path(), below)?;
     }
-    Some(found)
+    // Files are opened only where there is output.
+    let has_photo = found && files.iter().any(|file| kind_of(file) != Kind::Other);
+    (!has_photo).then_some(found)
 }

@@ -193,7 +193,7 @@ fn the_best_epoch_is_the_one_that_the_run_chose() {
     for (images, best) in [
         ([Some(8), Some(6), Some(8)], 3),
         ([Some(8), Some(6), Some(6)], 2),
-        ([None, Some(8), Some(8)], 2),
+        ([Some(8), None, Some(8)], 2),
     ] {
         let mut missing = validated.clone();
         let epochs = missing.metrics.iter_mut().zip(images);

@@ -100,15 +100,15 @@ pub enum TrainError {
     /// A file of the run folder cannot be written.
     #[error(
         "cannot write {}: {source}; {}, then resume with --resume {}",
-        path.shown(), remedy(source), quoted_path(run)
+        path.shown(), remedy(source), quoted_path(resume)
     )]
     Save {
         /// The file.
         path: PathBuf,
         /// The system's error.
         source: io::Error,
-        /// The run folder.
-        run: PathBuf,
+        /// What to resume: the run folder, or the checkpoint in it that was resumed.
+        resume: PathBuf,
     },
 }
 
@@ -136,9 +136,10 @@ impl TrainError {
     }
 
     /// For `map_err`: a file of a run folder cannot be written.
-    pub(super) fn save(run: &RunFolder, path: &Path) -> impl FnOnce(io::Error) -> Self {
-        let (path, run) = (path.to_owned(), run.path().to_owned());
-        |source| TrainError::Save { path, source, run }
+    /// `resume` is what to resume then.
+    pub(super) fn save(resume: &Path, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let (path, resume) = (path.to_owned(), resume.to_owned());
+        |source| TrainError::Save { path, source, resume }
     }
 }
 

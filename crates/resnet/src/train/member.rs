@@ -1,6 +1,7 @@
 //! A process's part in a run: the first owns the folder, the others compute.
 
 use std::{
+    fs,
     hash::{DefaultHasher, Hasher},
     io,
     path::Path,
@@ -166,6 +167,18 @@ impl<'a> Output<'a> {
         self.back_to.filter(|_| is_back).unwrap_or(self.folder())
     }
 
+    /// Whether the state after `step` is to be saved now: it is the first one of a run that goes back.
+    pub(super) fn is_first_of_a_way_back(&self, step: u64) -> bool {
+        self.back_to.is_some() && step == self.first_step + 1
+    }
+
+    /// What to resume if this state cannot be saved.
+    fn resume_unsaved(&self, run: &'a RunFolder, state: &State) -> &'a Path {
+        let step = state.progress.step;
+        let is_back = step == self.first_step || self.is_first_of_a_way_back(step);
+        run.earlier_checkpoint().filter(|_| is_back).unwrap_or(run.path())
+    }
+
     pub(super) fn diverged(&self, state: &State) -> TrainError {
         TrainError::diverged(self.config, self.run, state)
     }
@@ -185,9 +198,22 @@ impl<'a> Output<'a> {
         }
         let (path, device) = (run.path().join(name), trainer.device_name());
         checkpoint::save(&path, self.config, stored, state, &device)
-            .map_err(TrainError::save(run, &path))?;
+            .map_err(TrainError::save(self.resume_unsaved(run, state), &path))?;
         listen(&Event::Saved { path });
         Ok(())
+    }
+
+    /// Removes the best checkpoint of a run that goes back, if it is of an epoch that is dropped.
+    fn drop_best(&self, state: &State) -> Result<(), TrainError> {
+        let Some(run) = self.run else { return Ok(()) };
+        let best = run.path().join(BEST);
+        match checkpoint::progress(&best) {
+            Some(progress) if progress.step > state.progress.step => {
+                let resume = self.resume_unsaved(run, state);
+                fs::remove_file(&best).map_err(TrainError::save(resume, &best))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Saves what a run begins with. If that is an earlier checkpoint, and the last one need not stay, it is the last
@@ -202,8 +228,8 @@ impl<'a> Output<'a> {
         let Some(run) = self.run.filter(|_| self.back_to.is_none()) else { return Ok(()) };
         let is_back = run.earlier_checkpoint().is_some();
         if is_back {
+            self.drop_best(state)?;
             self.save(LAST, trainer, state, listen)?;
-            // That of an epoch that is dropped may be there.
             if state.is_best() && state.progress.batch == 0 {
                 self.save(BEST, trainer, state, listen)?;
             }
@@ -227,6 +253,9 @@ impl<'a> Output<'a> {
         let is_resumed = self.run.is_some_and(|run| run.resume_from().is_some());
         if is_resumed && state.progress.step == self.first_step {
             return Ok(());
+        }
+        if self.is_first_of_a_way_back(state.progress.step) {
+            self.drop_best(state)?;
         }
         self.save(LAST, trainer, state, listen)?;
         self.write_metrics(state)
@@ -288,7 +317,7 @@ impl<'a> Output<'a> {
         let Some(run) = self.run else { return Ok(()) };
         for (path, format) in run.torch_files() {
             let model = trainer.torch_model(state, format)?;
-            model.save(&path, format).map_err(TrainError::save(run, &path))?;
+            model.save(&path, format).map_err(TrainError::save(run.path(), &path))?;
             listen(&Event::Saved { path });
         }
         Ok(())
@@ -297,7 +326,7 @@ impl<'a> Output<'a> {
     /// Writes `metrics.jsonl`.
     pub(super) fn write_metrics(&self, state: &State) -> Result<(), TrainError> {
         let Some(run) = self.run else { return Ok(()) };
-        let error = |error: io::Error| TrainError::save(run, &run.path().join(METRICS))(error);
+        let error = |error: io::Error| TrainError::save(run.path(), &run.path().join(METRICS))(error);
         run.write_metrics(&state.history).map_err(error)
     }
 }

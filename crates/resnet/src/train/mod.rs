@@ -224,7 +224,7 @@ fn go(
             step += 1;
             time += start.elapsed();
             shards.into_iter().for_each(|shard| batches.recycle(shard));
-            let is_due = saved.elapsed() > SAVE_EVERY;
+            let is_due = saved.elapsed() > SAVE_EVERY || output.is_first_of_a_way_back(step);
             let all = is_due || step == end;
             let agreed = count(output, trainer, &mut state, &mut time, all, listen)?;
             notes(trainer, listen);

@@ -29,10 +29,16 @@ pub(super) fn dropped_epochs(run: &RunFolder, state: &State) -> Option<String> {
         None => (history(run.path()).ok()?.last()?.epoch.saturating_add(1), 0),
     };
     let Progress { epoch, batch, .. } = state.progress;
+    let to = match batch {
+        0 => format!("epoch {}", epoch - 1),
+        _ => format!("batch {batch} of epoch {epoch}"),
+    };
     let mut dropped = Vec::new();
     match last.checked_sub(epoch)? {
         0 => {}
-        1 => dropped.push(format!("epoch {epoch}")),
+        1 if batch == 0 => dropped.push(format!("epoch {epoch}")),
+        1 => dropped.push(format!("the rest of epoch {epoch}")),
+        _ if batch > 0 => dropped.push(format!("what followed until epoch {}", last - 1)),
         _ => dropped.push(format!("epochs {epoch} to {}", last - 1)),
     }
     let kept = if last == epoch { batch } else { 0 };
@@ -40,7 +46,7 @@ pub(super) fn dropped_epochs(run: &RunFolder, state: &State) -> Option<String> {
         dropped.push(format!("a part of epoch {last}"));
     }
     let dropped = Some(dropped.join(" and ")).filter(|text| !text.is_empty())?;
-    Some(format!("{} goes back to epoch {} and drops {dropped}", file.shown(), epoch - 1))
+    Some(format!("{} goes back to {to} and drops {dropped}", file.shown()))
 }
 
 /// That `best` starts again with the last epoch, if the scores of those before do not compare with its own.

@@ -90,7 +90,8 @@ impl State {
             Event::Saved { path } => {
                 let name = path.file_name().unwrap_or_default().to_string_lossy();
                 let name = printable(&name).to_string();
-                let epoch = self.batch.map_or(0, |batch| batch.epoch);
+                let done = self.epochs.last().map_or(0, |metrics| metrics.epoch);
+                let epoch = self.batch.map_or(done, |batch| batch.epoch);
                 self.saved = Some((name, epoch, now));
             }
             Event::Stopped { .. } | Event::Finished { .. } => {}

@@ -150,8 +150,8 @@ fn what_the_program_wrote_is_no_class() {
     let files = ["a/1.jpg", "b/1.jpg", "demo-cam/1-cam.png", "a/maps/1-cam.png"];
     let folder = Folder::new(&files);
     write(&folder, &["runs/x", "runs/paper/net", "mine", "b/mine"]);
-    for file in ["experiment.toml", "figure.png"] {
-        folder.write(&format!("runs/paper/{file}"), "");
+    for file in ["paper/experiment.toml", "paper/figure.png", "report.html", "nohup.out"] {
+        folder.write(&format!("runs/{file}"), "");
     }
     for name in ["demo-cam", "a/maps"] {
         mark_output(&folder.path(name)).unwrap();
