@@ -1,6 +1,10 @@
 //! What is in a folder of photos but no photo to train on.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use resnet_formats::Shown;
 
@@ -111,7 +115,7 @@ pub(super) fn is_output_only(folder: &Path) -> bool {
     has_output(folder, 2) == Some(true)
 }
 
-/// Whether there are such folders in these levels; none if there is another folder next to them, or what may be a photo.
+/// Whether there are such folders in these levels; none if something else is there, but files next to them that are no photos.
 fn has_output(folder: &Path, levels: usize) -> Option<bool> {
     if is_output(folder) {
         return Some(true);
@@ -129,6 +133,6 @@ fn has_output(folder: &Path, levels: usize) -> Option<bool> {
         }
     }
     // Files are opened only where there is output.
-    let has_photo = found && files.iter().any(|file| kind_of(file) != Kind::Other);
-    (!has_photo).then_some(found)
+    let is_other = |file: &PathBuf| found && kind_of(file) == Kind::Other;
+    files.iter().all(is_other).then_some(found)
 }

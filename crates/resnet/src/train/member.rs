@@ -326,7 +326,8 @@ impl<'a> Output<'a> {
     /// Writes `metrics.jsonl`.
     pub(super) fn write_metrics(&self, state: &State) -> Result<(), TrainError> {
         let Some(run) = self.run else { return Ok(()) };
-        let error = |error: io::Error| TrainError::save(run.path(), &run.path().join(METRICS))(error);
+        let error =
+            |error: io::Error| TrainError::save(run.path(), &run.path().join(METRICS))(error);
         run.write_metrics(&state.history).map_err(error)
     }
 }

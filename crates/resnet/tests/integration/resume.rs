@@ -206,6 +206,8 @@ fn a_run_that_goes_back_keeps_its_files_until_it_trains() {
     let folder = runs.path().join("run");
     let first = with_first_epoch(&folder);
     let expected = result(&folder);
+    // A best epoch that is dropped.
+    fs::copy(folder.join(LAST), folder.join(BEST)).unwrap();
     let files = || [LAST, BEST, METRICS, CONFIG].map(|name| fs::read(folder.join(name)).unwrap());
     let (before, log) = (files(), || fs::read_to_string(folder.join(LOG)).unwrap());
     assert_eq!(run(&RunFolder::resume(&first).unwrap(), 2, at_once), Outcome::Interrupted(2));
@@ -222,6 +224,8 @@ fn a_run_that_goes_back_keeps_its_files_until_it_trains() {
     let at_step = |event: &Event| matches!(event, Event::Batch(b) if b.step == 6);
     assert_eq!(run(&RunFolder::resume(&first).unwrap(), 2, at_step), Outcome::Interrupted(2));
     assert!(log().ends_with(&format!("--resume {}\n", folder.display())), "{}", log());
+    assert!(!folder.join(BEST).exists());
+    fs::copy(&first, folder.join(BEST)).unwrap();
     assert_eq!(result(&folder).metrics, expected.metrics[..1]);
     assert_eq!(run(&RunFolder::resume(&first).unwrap(), 2, at_once), Outcome::Interrupted(2));
     assert_eq!(log().matches(&note("a part of epoch 2")).count(), 1, "{}", log());
