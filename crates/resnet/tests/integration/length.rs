@@ -11,7 +11,8 @@ use resnet::{
 
 use crate::{
     common::small_run::config,
-    resume::{assert_same, at_once, result, run, with_first_epoch},
+    going_back::{at_once, with_first_epoch},
+    resume::{assert_same, result, run},
 };
 
 fn to_the_end(folder: &RunFolder) -> u64 {

@@ -7,6 +7,7 @@ mod allocation;
 mod cam;
 mod common;
 mod files;
+mod going_back;
 mod golden;
 #[cfg(feature = "gpu")]
 mod gpu;
