@@ -31,6 +31,7 @@ mod served;
 mod server;
 mod service;
 mod settings;
+mod unread;
 mod work;
 mod write_timeout;
 

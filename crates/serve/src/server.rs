@@ -1,14 +1,21 @@
 //! Connections: accepted within limits, and ended without losing a request.
 
 use std::{
+    convert::Infallible,
     io,
     net::SocketAddr,
+    pin::Pin,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
-use axum::{Router, response::IntoResponse};
-use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
+use axum::{Router, http::Method, response::IntoResponse};
+use hyper::{
+    Request,
+    body::Incoming,
+    server::conn::http1,
+    service::{Service as _, service_fn},
+};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
@@ -25,18 +32,22 @@ use tokio::{
 
 use crate::{
     app::router,
+    handlers::healthz,
     log::Log,
     problem::Problem,
     registry::{ModelSource, Reload},
     service::Service,
     settings::{Limits, READ_AHEAD, Settings},
+    unread::Unread,
     write_timeout::WriteTimeout,
 };
 
-/// Connections that are being told that there are too many. Further ones wait to be accepted.
-const REFUSALS: usize = 32;
+/// Connections that are being told that there are too many. Further ones are closed at once.
+pub(crate) const REFUSALS: usize = 32;
 /// How long a connection may take to be told so.
 const REFUSAL_TIME: Duration = Duration::from_secs(2);
+/// What is answered even then: a service that has much to do must not be restarted for it.
+const LIVE: [&str; 2] = ["/healthz", "/v2/health/live"];
 /// How long connections are accepted and read after the end: some wait in the system's queue.
 const GRACE: Duration = Duration::from_millis(100);
 /// How often the files of models are looked at.
@@ -166,7 +177,7 @@ async fn end(ended: &mut watch::Receiver<bool>) {
 /// Accepts connections.
 struct Connections {
     service: Arc<Service>,
-    router: Router,
+    router: TowerToHyperService<Router>,
     places: Arc<Semaphore>,
     refusals: Arc<Semaphore>,
     open: JoinSet<()>,
@@ -174,7 +185,7 @@ struct Connections {
 
 impl Connections {
     fn new(service: Arc<Service>) -> Connections {
-        let router = router(Arc::clone(&service));
+        let router = TowerToHyperService::new(router(Arc::clone(&service)));
         let places = service.settings.limits.connections.min(Semaphore::MAX_PERMITS);
         let (places, refusals) =
             (Arc::new(Semaphore::new(places)), Arc::new(Semaphore::new(REFUSALS)));
@@ -191,7 +202,10 @@ impl Connections {
             }
         }
         let until = Instant::now() + GRACE;
-        while let Ok(accepted) = timeout_at(until, listener.accept()).await {
+        // `timeout_at` takes a connection that waits, however late it is.
+        while Instant::now() < until
+            && let Ok(accepted) = timeout_at(until, listener.accept()).await
+        {
             self.take(accepted, &ended).await;
         }
         drop(listener);
@@ -220,18 +234,20 @@ impl Connections {
                 self.open.spawn(async move {
                     service.metrics.connections.fetch_add(1, Ordering::Relaxed);
                     serve(stream, router, limits, ended).await;
-                    service.metrics.connections.fetch_sub(1, Ordering::Relaxed);
                     drop(place);
+                    service.metrics.connections.fetch_sub(1, Ordering::Relaxed);
                 });
             }
-            Err(_) => {
-                self.service.metrics.refusal("too_many_connections");
-                let refusal = Arc::clone(&self.refusals).acquire_owned().await;
-                self.open.spawn(async move {
-                    let _ = timeout(REFUSAL_TIME, refuse(stream)).await;
-                    drop(refusal);
-                });
-            }
+            Err(_) => match Arc::clone(&self.refusals).try_acquire_owned() {
+                Ok(refusal) => {
+                    let service = Arc::clone(&self.service);
+                    self.open.spawn(async move {
+                        let _ = timeout(REFUSAL_TIME, refuse(stream, service)).await;
+                        drop(refusal);
+                    });
+                }
+                Err(_) => self.service.metrics.refusal("too_many_connections"),
+            },
         }
     }
 }
@@ -239,16 +255,26 @@ impl Connections {
 /// Answers the requests of a connection. From the end on it answers the one in hand, and closes.
 async fn serve(
     stream: TcpStream,
-    router: Router,
+    router: TowerToHyperService<Router>,
     limits: Limits,
     mut ended: watch::Receiver<bool>,
 ) {
+    let unread = Unread::default();
+    let followed = unread.clone();
+    let service = service_fn(move |request: Request<Incoming>| {
+        let answer = router.call(request.map(|body| followed.follow(body)));
+        let followed = followed.clone();
+        async move {
+            let mut answer = answer.await?;
+            followed.announce(&mut answer);
+            Ok::<_, Infallible>(answer)
+        }
+    });
     let io = TokioIo::new(WriteTimeout::new(stream, limits.write_time));
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(limits.header_time);
     http.max_buf_size(READ_AHEAD);
-    let connection = http.serve_connection(io, TowerToHyperService::new(router));
-    pin!(connection);
+    let mut connection = http.serve_connection(io, service);
     let ends = async {
         end(&mut ended).await;
         // What the client has sent by now is read: a connection without a request is closed.
@@ -257,20 +283,36 @@ async fn serve(
     select! {
         biased;
         // A client that breaks off, or sends no HTTP, is no error of the service.
-        _ = connection.as_mut() => return,
-        () = ends => {}
+        _ = &mut connection => {}
+        () = ends => {
+            Pin::new(&mut connection).graceful_shutdown();
+            let _ = (&mut connection).await;
+        }
     }
-    connection.as_mut().graceful_shutdown();
-    let _ = connection.await;
+    let stream = connection.into_parts().io.into_inner().into_inner();
+    unread.linger(stream).await;
 }
 
 /// Answers the first request of a connection: there are too many.
-async fn refuse(stream: TcpStream) {
-    let answer = service_fn(|_: Request<Incoming>| async {
-        let detail = "the service has as many connections as it may: try again";
-        let problem = Problem::unavailable("too_many_connections", detail, 1);
-        Ok::<_, std::convert::Infallible>(problem.into_response())
+async fn refuse(stream: TcpStream, service: Arc<Service>) {
+    let unread = Unread::default();
+    let followed = unread.clone();
+    let answer = service_fn(move |request: Request<Incoming>| {
+        let is_live = request.method() == Method::GET && LIVE.contains(&request.uri().path());
+        drop(followed.follow(request.into_body()));
+        let service = Arc::clone(&service);
+        async move {
+            if is_live {
+                return Ok::<_, Infallible>(healthz().await);
+            }
+            service.metrics.refusal("too_many_connections");
+            let detail = "the service has as many connections as it may: try again";
+            Ok(Problem::unavailable("too_many_connections", detail, 1).into_response())
+        }
     });
     let mut http = http1::Builder::new();
-    let _ = http.keep_alive(false).serve_connection(TokioIo::new(stream), answer).await;
+    let mut connection = http.keep_alive(false).serve_connection(TokioIo::new(stream), answer);
+    let _ = (&mut connection).await;
+    let stream = connection.into_parts().io.into_inner();
+    unread.linger(stream).await;
 }

@@ -26,6 +26,10 @@ impl WriteTimeout {
         WriteTimeout { stream, time, sleep: None }
     }
 
+    pub(crate) fn into_inner(self) -> TcpStream {
+        self.stream
+    }
+
     /// The result of a write, or an error if it has waited too long.
     fn limited<T>(
         &mut self,

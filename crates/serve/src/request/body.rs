@@ -4,7 +4,6 @@ use std::{
     future::poll_fn,
     pin::{Pin, pin},
     sync::Arc,
-    time::Duration,
 };
 
 use axum::{
@@ -14,9 +13,6 @@ use axum::{
 use tokio::{sync::Semaphore, time::timeout};
 
 use crate::{held::Held, problem::Problem, settings::Limits};
-
-/// How long a refused body is read, so that the client reads the answer rather than a broken connection.
-const LINGER: Duration = Duration::from_secs(2);
 
 /// Reads a body. Its memory counts until the last part of it is dropped; `memory` has a permit for each KiB.
 pub(crate) async fn read(
@@ -29,24 +25,21 @@ pub(crate) async fn read(
         let detail = "compressed bodies are not read: send it without Content-Encoding";
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "encoding", detail));
     }
-    let mut body = pin!(body);
+    let body = pin!(body);
     let stated =
         headers.get(header::CONTENT_LENGTH).and_then(|len| len.to_str().ok()?.parse().ok());
-    let read = match stated {
+    match stated {
         Some(len) if len > limits.body as u64 => Err(too_large(limits)),
         _ => {
-            let all = all(body.as_mut(), stated, limits, memory);
-            timeout(limits.body_time, all).await.unwrap_or_else(|_| {
-                let detail = "the body did not arrive in time: send it faster, or a smaller one";
-                Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "slow_body", detail))
-            })
+            let all = all(body, stated, limits, memory);
+            timeout(limits.body_time, all).await.unwrap_or_else(|_| Err(slow()))
         }
-    };
-    if let Err(Problem { status: StatusCode::PAYLOAD_TOO_LARGE, .. }) = read {
-        let _ =
-            timeout(LINGER, async { while let Ok(Some(_)) = data(body.as_mut()).await {} }).await;
     }
-    read
+}
+
+fn slow() -> Problem {
+    let detail = "the body did not arrive in time: send it faster, or a smaller one";
+    Problem::new(StatusCode::REQUEST_TIMEOUT, "slow_body", detail)
 }
 
 fn too_large(limits: &Limits) -> Problem {

@@ -6,13 +6,14 @@ use resnet::predictor::Computes;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
+    time::timeout,
 };
 
 use super::{
     client::{Reply, get, head, post, send},
     running::{Held, Running, photos, until},
 };
-use crate::{Limits, served::Kind, write_timeout::WriteTimeout};
+use crate::{Limits, server::REFUSALS, served::Kind, write_timeout::WriteTimeout};
 
 const PREDICT: &str = "/v1/predict";
 const SOON: Duration = Duration::from_millis(50);
@@ -102,6 +103,7 @@ async fn slow_clients_are_left() {
     body.write_all(&head("POST /v1/predict", &[], 100)).await.unwrap();
     body.write_all(b"some").await.unwrap();
     Reply::read(&mut body).await.is_problem(408, "slow_body");
+    drop(body);
     let mut header = TcpStream::connect(running.address).await.unwrap();
     header.write_all(b"GET / HTTP/1.1\r\nHost:").await.unwrap();
     let mut rest = Vec::new();
@@ -129,10 +131,36 @@ async fn too_many_connections_are_told_so() {
     let running = Running::demo(Limits { connections: 1, ..Limits::default() }).await;
     let only = TcpStream::connect(running.address).await.unwrap();
     until(|| running.metric("resnet_connections") == 1.0).await;
-    get(running.address, "/healthz").await.is_problem(503, "too_many_connections");
+    for path in ["/readyz", "/v1/models", "/nothing"] {
+        get(running.address, path).await.is_problem(503, "too_many_connections");
+    }
+    post(running.address, "/healthz", "", b"x").await.is_problem(503, "too_many_connections");
+    assert_eq!(running.metric("resnet_refusals_total{code=\"too_many_connections\"}"), 4.0);
+    // A probe of whether the service lives hears that it does.
+    for path in ["/healthz", "/v2/health/live"] {
+        assert_eq!(get(running.address, path).await.json()["live"], true, "{path}");
+    }
+    assert_eq!(running.metric("resnet_refusals_total{code=\"too_many_connections\"}"), 4.0);
     drop(only);
     until(|| running.metric("resnet_connections") == 0.0).await;
-    assert_eq!(get(running.address, "/healthz").await.status, 200);
+    assert_eq!(get(running.address, "/readyz").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn silent_connections_past_the_limit_keep_nobody_waiting() {
+    let running = Running::demo(Limits { connections: 1, ..Limits::default() }).await;
+    let only = TcpStream::connect(running.address).await.unwrap();
+    until(|| running.metric("resnet_connections") == 1.0).await;
+    let mut silent = Vec::new();
+    for _ in 0..REFUSALS {
+        silent.push(TcpStream::connect(running.address).await.unwrap());
+    }
+    let mut another = TcpStream::connect(running.address).await.unwrap();
+    let closed = timeout(Duration::from_secs(1), another.read(&mut [0])).await;
+    assert!(matches!(closed, Ok(Ok(0) | Err(_))), "{closed:?}");
+    drop(only);
+    until(|| running.metric("resnet_connections") == 0.0).await;
+    assert_eq!(get(running.address, "/readyz").await.status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,3 +9,4 @@ mod limits;
 mod protection;
 mod replacement;
 mod running;
+mod uploads;
