@@ -9,6 +9,9 @@ use axum::{
 };
 use serde_json::json;
 
+/// Characters of a detail, at most: some repeat what a client sent, which can be as long as its body.
+const DETAIL: usize = 1000;
+
 /// An error as an answer. `code` tells programs what went wrong, `detail` people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Problem {
@@ -25,7 +28,11 @@ impl Problem {
         code: &'static str,
         detail: impl Into<Cow<'static, str>>,
     ) -> Problem {
-        Problem { status, code, detail: detail.into(), retry_after: None }
+        let mut detail: Cow<'static, str> = detail.into();
+        if let Some((end, _)) = detail.char_indices().nth(DETAIL) {
+            detail = format!("{}...", &detail[..end]).into();
+        }
+        Problem { status, code, detail, retry_after: None }
     }
 
     /// A request that cannot be understood.
@@ -91,3 +98,15 @@ impl IntoResponse for Problem {
 /// The `code` of the problem in an answer, for the metrics.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Refusal(pub(crate) &'static str);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_detail_is_not_as_long_as_what_a_client_sent() {
+        assert_eq!(Problem::invalid("é".repeat(DETAIL)).detail, "é".repeat(DETAIL));
+        let cut = Problem::invalid("é".repeat(1 << 20));
+        assert_eq!(cut.detail, format!("{}...", "é".repeat(DETAIL)));
+    }
+}

@@ -11,6 +11,9 @@ use super::{
 };
 use crate::{problem::Problem, request::first, served::Prepared};
 
+/// Characters of an id, at most: it is held while images are computed.
+const ID: usize = 256;
+
 /// A request of inference.
 #[derive(Debug)]
 pub(super) struct Inference {
@@ -74,6 +77,9 @@ impl Inference {
     ) -> Result<Inference, Problem> {
         let (text, binary) = split(headers, body)?;
         let json: Json<'_> = serde_json::from_slice(text).map_err(wrong)?;
+        if json.id.as_ref().is_some_and(|id| id.chars().count() > ID) {
+            return Err(Problem::invalid(format!("the id has more than {ID} characters")));
+        }
         let (mut inputs, count) = first::<Input<'_>>(json.inputs, 1).map_err(wrong)?;
         let Some(input) = inputs.pop().filter(|_| count == 1) else {
             return Err(Problem::invalid(format!("expected one input, {INPUT}")));
@@ -210,6 +216,9 @@ mod tests {
             assert_ne!(wrong, good);
             assert_eq!(read(&wrong, &[]).unwrap_err().status, status, "{wrong}");
         }
+        let with_id = |len| good.replacen('{', &format!(r#"{{"id": "{}", "#, "é".repeat(len)), 1);
+        assert_eq!(read(&with_id(ID), &[]).unwrap().id, Some("é".repeat(ID)));
+        assert_eq!(read(&with_id(ID + 1), &[]).unwrap_err().status, 400);
         assert!(read(&good, b"1234").is_err(), "bytes that no input takes");
         let mut headers = HeaderMap::new();
         headers.insert(JSON_LENGTH, 9999.into());
