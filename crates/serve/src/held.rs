@@ -10,13 +10,15 @@ use crate::problem::Problem;
 /// Bytes, and their share of the memory of all bodies, which has a permit for each KiB.
 pub(crate) struct Held {
     bytes: Vec<u8>,
+    /// How many there will be, at most.
+    expected: usize,
     share: Option<OwnedSemaphorePermit>,
 }
 
 impl Held {
-    /// Nothing yet, with room for so many bytes.
-    pub(crate) fn new(capacity: usize) -> Held {
-        Held { bytes: Vec::with_capacity(capacity), share: None }
+    /// Nothing yet, of so many bytes at most. They take memory as they come, whatever a client states.
+    pub(crate) fn new(expected: usize) -> Held {
+        Held { bytes: Vec::new(), expected, share: None }
     }
 
     /// Bytes that are there already.
@@ -25,7 +27,7 @@ impl Held {
     /// If all memory is taken.
     pub(crate) fn of(bytes: Vec<u8>, memory: &Arc<Semaphore>) -> Result<Held, Problem> {
         let share = take(memory, 0, bytes.len())?;
-        Ok(Held { bytes, share: Some(share) })
+        Ok(Held { expected: bytes.len(), bytes, share: Some(share) })
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -37,10 +39,15 @@ impl Held {
     /// # Errors
     /// If all memory is taken.
     pub(crate) fn extend(&mut self, data: &[u8], memory: &Arc<Semaphore>) -> Result<(), Problem> {
-        let more = take(memory, self.len(), self.len() + data.len())?;
+        let len = self.len() + data.len();
+        let more = take(memory, self.len(), len)?;
         match &mut self.share {
             Some(share) => share.merge(more),
             none => *none = Some(more),
+        }
+        if len > self.bytes.capacity() {
+            let capacity = (2 * self.bytes.capacity()).min(self.expected).max(len);
+            self.bytes.reserve_exact(capacity - self.len());
         }
         self.bytes.extend_from_slice(data);
         Ok(())
@@ -66,4 +73,24 @@ fn take(memory: &Arc<Semaphore>, from: usize, to: usize) -> Result<OwnedSemaphor
         let status = StatusCode::TOO_MANY_REQUESTS;
         Problem { retry_after: Some(1), ..Problem::new(status, "bodies_full", detail) }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_taken_for_what_has_come() {
+        let memory = Arc::new(Semaphore::new(100));
+        let mut held = Held::new(100_000);
+        assert_eq!(held.bytes.capacity(), 0);
+        for _ in 0..100 {
+            held.extend(&[1; 1000], &memory).unwrap();
+            assert!(held.bytes.capacity() <= (2 * held.len()).min(100_000));
+        }
+        assert_eq!((held.len(), memory.available_permits()), (100_000, 2));
+        let mut other = Held::new(100_000);
+        other.extend(&[1; 1000], &memory).unwrap();
+        assert_eq!(other.extend(&[1; 2000], &memory).unwrap_err().code, "bodies_full");
+    }
 }

@@ -55,6 +55,8 @@ pub struct Limits {
     pub request_time: Duration,
     /// From the head of a request to the last byte of its body.
     pub body_time: Duration,
+    /// How long a client may send nothing of a body.
+    pub read_time: Duration,
     /// For the head of a request, and between two requests of a connection.
     pub header_time: Duration,
     /// How long a client may leave an answer unread.
@@ -71,6 +73,7 @@ impl Default for Limits {
             connections: 256,
             request_time: Duration::from_secs(30),
             body_time: Duration::from_secs(60),
+            read_time: Duration::from_secs(10),
             header_time: Duration::from_secs(15),
             write_time: Duration::from_secs(30),
         }

@@ -56,14 +56,16 @@ async fn all(
     limits: &Limits,
     memory: &Arc<Semaphore>,
 ) -> Result<Bytes, Problem> {
-    let mut held = Held::new(stated.unwrap_or(0) as usize);
-    while let Some(data) = data(body.as_mut()).await? {
+    let mut held = Held::new(stated.map_or(limits.body, |len| len as usize));
+    loop {
+        // A body that stalls gives its memory back.
+        let data = timeout(limits.read_time, data(body.as_mut())).await.map_err(|_| slow())??;
+        let Some(data) = data else { return Ok(held.freeze()) };
         if held.len() + data.len() > limits.body {
             return Err(too_large(limits));
         }
         held.extend(&data, memory)?;
     }
-    Ok(held.freeze())
 }
 
 /// The next piece of a body.

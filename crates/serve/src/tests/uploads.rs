@@ -1,12 +1,16 @@
-//! Large bodies of requests that are refused before they are read.
+//! Bodies that are refused before they are read, and bodies that stall.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use tokio::{io::AsyncWriteExt, net::TcpStream, time::timeout};
+use tokio::{
+    io::AsyncWriteExt,
+    net::TcpStream,
+    time::{sleep, timeout},
+};
 
 use super::{
     client::{Reply, head},
-    running::{Running, Source},
+    running::{Running, Source, until},
 };
 use crate::{Limits, Settings};
 
@@ -69,4 +73,26 @@ async fn a_body_that_is_refused_is_neither_invited_nor_waited_for() {
         let reply = timeout(Duration::from_millis(1500), Reply::read(&mut stream)).await;
         reply.expect("an answer at once").is_problem(413, "body_too_large");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_stalls_gives_its_memory_back() {
+    let pause = Duration::from_millis(500);
+    let running = Running::demo(Limits { read_time: pause, ..Limits::default() }).await;
+    let bodies = Arc::clone(&running.service.bodies);
+    let all = bodies.available_permits();
+    let mut stream = TcpStream::connect(running.address).await.unwrap();
+    stream.write_all(&head("POST /v1/predict", &[], LARGE)).await.unwrap();
+    stream.write_all(&[0; 100_000]).await.unwrap();
+    until(|| bodies.available_permits() < all).await;
+    Reply::read(&mut stream).await.is_problem(408, "slow_body");
+    assert_eq!(bodies.available_permits(), all);
+    // One that only comes slowly is read.
+    let mut stream = TcpStream::connect(running.address).await.unwrap();
+    stream.write_all(&head("POST /v1/predict", &[], 8)).await.unwrap();
+    for _ in 0..8 {
+        sleep(pause / 5).await;
+        stream.write_all(b"x").await.unwrap();
+    }
+    Reply::read(&mut stream).await.is_problem(422, "unreadable_image");
 }
