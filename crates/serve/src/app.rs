@@ -17,7 +17,7 @@ use axum::{
 use serde_json::json;
 
 use crate::{
-    handlers::{healthz, metrics, models, openapi, page, predict, predict_named, readyz},
+    handlers::{answer, healthz, metrics, models, openapi, page, predict, predict_named, readyz},
     infer,
     problem::{Problem, Refusal},
     service::{Details, Service},
@@ -31,9 +31,10 @@ const QUIET: [&str; 5] = ["/healthz", "/readyz", "/metrics", "/v2/health/live", 
 
 /// The whole service.
 pub(crate) fn router(service: Arc<Service>) -> Router {
+    let openapi = openapi(&service.registry);
     Router::new()
         .route("/", get(page))
-        .route("/openapi.json", get(openapi))
+        .route("/openapi.json", get(move || async move { answer("application/json", openapi) }))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))

@@ -1,18 +1,17 @@
 //! The page, and the description of the interface for programs.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 
 use axum::{
-    body::Body,
-    extract::State,
+    body::{Body, Bytes},
     http::{HeaderValue, Response, header},
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::{answer, json as json_answer};
-use crate::service::Service;
+use super::answer;
+use crate::registry::Registry;
 
 /// A file of its own: it loads nothing.
 const PAGE: &str = include_str!("../page.html");
@@ -49,9 +48,9 @@ pub(crate) async fn page() -> Response<Body> {
 }
 
 /// The description of the interface (OpenAPI 3.1), with the names of the models.
-pub(crate) async fn openapi(State(service): State<Arc<Service>>) -> Response<Body> {
+pub(crate) fn openapi(registry: &Registry) -> Bytes {
     let mut openapi: Value = serde_json::from_str(OPENAPI).expect("it is JSON");
-    let names: Vec<_> = service.registry.names().collect();
+    let names: Vec<_> = registry.names().collect();
     openapi["components"]["parameters"]["name"]["schema"] = json!({ "enum": names });
-    json_answer(&openapi)
+    openapi.to_string().into()
 }

@@ -3,10 +3,41 @@
 use std::sync::Arc;
 
 use axum::{body::Body, extract::State, http::Response};
-use serde_json::json;
+use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::{answer, json};
-use crate::{problem::Problem, service::Service};
+use crate::{problem::Problem, served::Served, service::Service};
+
+#[derive(Serialize)]
+struct Models<'a> {
+    models: Vec<Model<'a>>,
+    /// How many are not loaded yet.
+    loading: usize,
+    limits: Value,
+}
+
+/// What the page shows of a model.
+#[derive(Serialize)]
+struct Model<'a> {
+    name: &'a str,
+    arch: String,
+    image_size: usize,
+    classes: &'a [String],
+    heat_maps: bool,
+}
+
+impl Model<'_> {
+    fn new(model: &Served) -> Model<'_> {
+        Model {
+            name: &model.name,
+            arch: model.predictor.model().arch.to_string(),
+            image_size: model.side(),
+            classes: model.predictor.classes(),
+            heat_maps: model.has_heat_maps(),
+        }
+    }
+}
 
 /// The service runs.
 pub(crate) async fn healthz() -> Response<Body> {
@@ -25,26 +56,17 @@ pub(crate) async fn readyz(State(service): State<Arc<Service>>) -> Result<Respon
     }
 }
 
-/// The models: what the page shows of them, and how many are not loaded yet.
-pub(crate) async fn models(State(service): State<Arc<Service>>) -> Response<Body> {
-    let models: Vec<_> = service
-        .registry
-        .ready()
-        .iter()
-        .map(|model| {
-            json!({
-                "name": model.name,
-                "arch": model.predictor.model().arch.to_string(),
-                "image_size": model.side(),
-                "classes": model.predictor.classes(),
-                "heat_maps": model.has_heat_maps(),
-            })
-        })
-        .collect();
+/// The models.
+pub(crate) async fn models(State(service): State<Arc<Service>>) -> Result<Response<Body>, Problem> {
+    let ready = service.registry.ready();
     let limits = &service.settings.limits;
-    let limits = json!({ "body": limits.body, "images": limits.images, "pixels": limits.pixels });
-    let loading = service.registry.names().count() - models.len();
-    json(&json!({ "models": models, "loading": loading, "limits": limits }))
+    let models = Models {
+        models: ready.iter().map(|model| Model::new(model)).collect(),
+        loading: service.registry.names().count() - ready.len(),
+        limits: json!({ "body": limits.body, "images": limits.images, "pixels": limits.pixels }),
+    };
+    let text = serde_json::to_vec(&models).expect("these types are always JSON");
+    Ok(answer("application/json", service.hold(text)?))
 }
 
 /// Prometheus reads this.

@@ -163,7 +163,7 @@ async fn models_that_are_not_loaded_yet_are_counted() {
     let sources = sources.map(source).into();
     let service = Service::new(Settings::default(), sources, Log::new(|_| {})).unwrap();
     assert!(service.registry.load().is_err(), "there is no such file");
-    let reply = models(State(Arc::new(service))).await;
+    let reply = models(State(Arc::new(service))).await.unwrap();
     let body = to_bytes(reply.into_body(), 1 << 20).await.unwrap();
     let json: Value = serde_json::from_slice(&body).unwrap();
     assert_eq!(json["models"].as_array().unwrap().len(), 1);

@@ -13,7 +13,7 @@ use super::{
     client::{Reply, get, head, post, send},
     running::{Held, Running, photos, until},
 };
-use crate::{Limits, server::REFUSALS, served::Kind, write_timeout::WriteTimeout};
+use crate::{Limits, served::Kind, server::REFUSALS, write_timeout::WriteTimeout};
 
 const PREDICT: &str = "/v1/predict";
 const SOON: Duration = Duration::from_millis(50);
@@ -61,6 +61,9 @@ async fn answers_count_as_memory_until_they_are_read() {
     assert_eq!(bodies.available_permits(), all - 5);
     assert_eq!(running.service.hold(vec![0; 12 << 10]).unwrap_err().code, "bodies_full");
     drop(answer);
+    let taken = Arc::clone(bodies).try_acquire_many_owned(all as u32).unwrap();
+    get(running.address, "/v1/models").await.is_problem(429, "bodies_full");
+    drop(taken);
     assert_eq!(bodies.available_permits(), all);
     assert_eq!(post(running.address, PREDICT, "image/x", &files[1]).await.status, 200);
     until(|| running.service.bodies.available_permits() == all).await;

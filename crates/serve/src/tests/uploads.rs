@@ -34,8 +34,7 @@ async fn upload(address: SocketAddr, path: &str, headers: &str) -> Reply {
 async fn a_client_that_writes_all_of_a_refused_body_reads_the_answer() {
     let limits = Limits { body: 2 * LARGE, ..Limits::default() };
     let settings = Settings { tokens: vec!["token".to_owned()], limits, ..Settings::default() };
-    let running =
-        Running::start(settings, vec![("demo".to_owned(), Box::new(Source(None)))]).await;
+    let running = Running::start(settings, vec![("demo".to_owned(), Box::new(Source(None)))]).await;
     let (address, predict) = (running.address, "/v1/predict");
     upload(address, predict, "").await.is_problem(401, "token");
     upload(address, "/nothing", TOKEN).await.is_problem(404, "unknown_path");
@@ -47,7 +46,8 @@ async fn a_client_that_writes_all_of_a_refused_body_reads_the_answer() {
     drop(all);
     // A body that is read leaves its connection open, whatever the answer.
     let mut stream = TcpStream::connect(address).await.unwrap();
-    let text = format!("POST {predict} HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n{TOKEN}\r\ntext");
+    let text =
+        format!("POST {predict} HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n{TOKEN}\r\ntext");
     stream.write_all(text.as_bytes()).await.unwrap();
     let get = format!("GET /nothing HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{TOKEN}\r\n");
     stream.write_all(get.as_bytes()).await.unwrap();
