@@ -6,12 +6,13 @@
 //! syncs and renames it, so a reader never sees an incomplete file; a [`Destination`] decides about
 //! links and pipes. [`lock()`] excludes other processes. [`open`], [`open_own`] and [`read`] open
 //! regular files only. [`printable`], [`brief`] and [`Shown`] make untrusted text safe to show,
-//! [`quoted`] safe to paste into a shell.
+//! [`quoted`] safe to paste into a shell. [`caught()`] makes a panic of another crate an error.
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
 mod atomic;
 mod budget;
+mod caught;
 mod destination;
 mod element_type;
 mod error;
@@ -34,6 +35,7 @@ pub mod torch;
 mod zip;
 
 pub use atomic::{atomic_write, is_temporary};
+pub use caught::{caught, is_caught};
 pub use destination::Destination;
 pub use error::{FormatError, FormatErrorKind};
 pub use labelled_rows::LabelledRows;

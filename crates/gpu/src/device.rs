@@ -3,10 +3,11 @@
 use std::{
     collections::HashMap,
     fmt,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
+
+use resnet_formats::caught;
 
 use crate::{
     GpuError,
@@ -266,12 +267,12 @@ impl Gpu {
     fn poll(&self, submission_index: Option<wgpu::SubmissionIndex>) -> Result<(), GpuError> {
         let poll = wgpu::PollType::Wait { submission_index, timeout: Some(PATIENCE) };
         // wgpu panics where the driver says that the device is lost.
-        let polled = catch_unwind(AssertUnwindSafe(|| self.shared.device.poll(poll)));
+        let polled = caught(|| self.shared.device.poll(poll));
         self.check()?;
         match polled {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(self.lost(error.to_string())),
-            Err(_) => Err(self.lost("its driver gave up".to_owned())),
+            Some(Ok(_)) => Ok(()),
+            Some(Err(error)) => Err(self.lost(error.to_string())),
+            None => Err(self.lost("its driver gave up".to_owned())),
         }
     }
 

@@ -19,6 +19,7 @@ use ratatui::{
     },
     layout::{Position, Rect},
 };
+use resnet_formats::is_caught;
 
 /// Whether the alternate screen is active.
 static ACTIVE: AtomicBool = AtomicBool::new(false);
@@ -34,7 +35,10 @@ impl Screen {
         HOOK.call_once(|| {
             let hook = panic::take_hook();
             panic::set_hook(Box::new(move |panic| {
-                restore();
+                // A lost GPU is an error, after which the dashboard closes as usual.
+                if !is_caught() {
+                    restore();
+                }
                 hook(panic);
             }));
         });
