@@ -53,6 +53,8 @@ pub struct DeviceInfo {
     pub driver: String,
     /// Its kind.
     pub kind: DeviceKind,
+    /// Bytes of a buffer, at most. wgpu does not tell how much memory there is.
+    pub largest_buffer: u64,
 }
 
 impl DeviceInfo {
@@ -73,6 +75,7 @@ impl DeviceInfo {
                 wgpu::DeviceType::Cpu => DeviceKind::Software,
                 wgpu::DeviceType::Other => DeviceKind::Other,
             },
+            largest_buffer: adapter.limits().max_buffer_size,
         }
     }
 }

@@ -1,7 +1,6 @@
 //! Which tile of a product is the fastest on a device: measured once, and kept in a file.
 
 use std::{
-    fs,
     path::Path,
     time::{Duration, Instant},
 };
@@ -15,7 +14,7 @@ use resnet_network::{
 use resnet_program::program::ConvOperand;
 
 use crate::{
-    DeviceKind, Gpu, GpuError,
+    DeviceKind, Gpu, GpuError, Measured,
     buffer::{Allocator, View},
     chunks::Chunks,
     kernel::Dispatch,
@@ -49,36 +48,23 @@ impl Gpu {
         if self.info().kind == DeviceKind::Software {
             return Ok(());
         }
-        let key = self.key();
-        let kept = resnet_formats::read_text(file, 1 << 16).unwrap_or_default();
-        let found = kept.lines().find_map(|line| {
-            let (index, of) = line.split_once(' ')?;
-            let index: usize = index.parse().ok().filter(|_| of == key)?;
-            ThreadTile::ALL.get(index)
-        });
-        if let Some(&tile) = found {
+        let (kept, key) = (Measured(file), self.measured_as());
+        let found = kept.get(&key).and_then(|index| index.parse::<usize>().ok());
+        if let Some(&tile) = found.and_then(|index| ThreadTile::ALL.get(index)) {
             self.set_thread_tile(tile);
             return Ok(());
         }
         let index = self.measure(SHAPE, IMAGES)?;
         self.set_thread_tile(ThreadTile::ALL[index]);
-        let others =
-            kept.lines().filter(|line| line.split_once(' ').is_none_or(|(_, of)| of != key));
-        let text: String = others.map(|line| format!("{line}\n")).collect();
-        if let Some(folder) = file.parent() {
-            let _ = fs::create_dir_all(folder);
-        }
-        let text = format!("{text}{index} {key}\n");
-        let _ = resnet_formats::atomic_write(file, |to| to.write_all(text.as_bytes()));
+        kept.set(&key, &index.to_string());
         Ok(())
     }
 
-    /// What the measurement is of.
-    fn key(&self) -> String {
+    /// What names the device, its driver and this version in a file of what was [`Measured`].
+    pub fn measured_as(&self) -> String {
         let info = self.info();
         let version = env!("CARGO_PKG_VERSION");
-        let key = format!("{version} {} {} {}", info.backend, info.name, info.driver);
-        key.replace(['\n', '\r'], " ")
+        format!("{version} {} {} {}", info.backend, info.name, info.driver)
     }
 
     /// The index of the fastest of [`ThreadTile::ALL`].

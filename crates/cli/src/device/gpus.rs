@@ -1,7 +1,6 @@
 //! The GPUs of the machine, and which of them is taken.
 
 use std::{
-    fs,
     path::PathBuf,
     sync::{Mutex, PoisonError},
     time::Duration,
@@ -11,12 +10,17 @@ use anyhow::{Context, bail};
 use resnet::{
     Cpu, Device,
     data::default_data_dir,
-    engine::gpu::{self, DeviceInfo, DeviceKind, Gpu, GpuError},
+    engine::gpu::{self, DeviceInfo, DeviceKind, Gpu, GpuError, Measured},
     summary::Summary,
 };
-use resnet_formats::Shown;
 
-use super::{arg::DeviceArg, speed::images_per_second, work::Work};
+use super::{
+    arg::DeviceArg,
+    auto::{WhyCpu, decide, is_card},
+    node::node,
+    speed::images_per_second,
+    work::Work,
+};
 
 /// A GPU, and whether `--device auto` takes it.
 pub(crate) struct Listed {
@@ -28,7 +32,7 @@ pub(crate) struct Listed {
 
 /// All GPUs, and whether `--device auto` takes them for some work.
 pub(crate) fn list(cpu: &Cpu, work: Work<'_>) -> Vec<Listed> {
-    let taken = taken(cpu, work, &|_| {}).map(|(number, _)| number);
+    let taken = taken(cpu, work).ok().map(|(number, _)| number);
     let devices = gpu::devices().into_iter().enumerate();
     let listed = |(number, info)| {
         let device = tuned(number).map(|gpu| Device::Gpu(gpu, cpu.clone()));
@@ -74,12 +78,26 @@ pub(super) fn choose(
             }
             None => {
                 let mut decided = DECIDED.lock().unwrap_or_else(PoisonError::into_inner);
-                let decide = || taken(cpu, work, note).map(|(_, gpu)| gpu);
-                decided.get_or_insert_with(decide).clone()
+                let find = || match taken(cpu, work) {
+                    Ok((_, gpu)) => Some(gpu),
+                    Err(why) => {
+                        tell(&why, note);
+                        None
+                    }
+                };
+                decided.get_or_insert_with(find).clone()
             }
         },
     };
     Ok(gpu.map_or_else(|| cpu.into(), |gpu| Device::Gpu(gpu, cpu.clone())))
+}
+
+/// Says why the CPU computes: at once if something is wrong, else in the header of a run.
+fn tell(why: &WhyCpu, note: &dyn Fn(&str)) {
+    match why {
+        WhyCpu::NoGpu | WhyCpu::Slower(_) => super::set_why_cpu(why.to_string()),
+        WhyCpu::NoDriver(_) | WhyCpu::Failed(_) => note(&format!("the CPU computes: {why}")),
+    }
 }
 
 /// The GPU of this number; without one, the first that is no software.
@@ -109,86 +127,77 @@ pub(super) fn open(number: Option<usize>) -> anyhow::Result<Gpu> {
     Ok(gpu)
 }
 
-/// The GPU that `--device auto` takes, with its number: a card, or that of a virtual machine. Else any other GPU that is
-/// faster than the CPU. Never software.
-fn taken(cpu: &Cpu, work: Work<'_>, note: &dyn Fn(&str)) -> Option<(usize, Gpu)> {
+/// The GPU that `--device auto` takes, with its number, or why it takes the CPU.
+fn taken(cpu: &Cpu, work: Work<'_>) -> Result<(usize, Gpu), WhyCpu> {
     let node = node();
-    if cfg!(target_os = "linux") && node.is_none() {
+    let devices = match &node {
         // No driver is loaded for nothing.
-        return None;
-    }
-    let devices = gpu::devices();
-    let hardware = devices.iter().position(|info| info.kind != DeviceKind::Software);
-    let Some(number) = hardware else {
-        if let Some(node) = node {
-            let node = node.shown();
-            note(&format!(
-                "the CPU computes: there is a GPU ({node}), but no driver of Vulkan for it that this process can \
-                 use (--device cpu does not look for one)"
-            ));
-        }
-        return None;
+        None if cfg!(target_os = "linux") => Vec::new(),
+        _ => gpu::devices(),
     };
-    let name = &devices[number].name;
-    let gpu = match tuned(number) {
-        Ok(gpu) => gpu,
-        Err(error) => {
-            note(&format!("the CPU computes: {error}"));
-            return None;
-        }
-    };
-    if is_card(&devices[number]) {
-        return Some((number, gpu));
-    }
-    match is_faster(&gpu, cpu, work) {
-        Ok(true) => Some((number, gpu)),
-        Ok(false) => None,
-        Err(error) => {
-            note(&format!("the CPU computes: {name}: {error:#}"));
-            None
-        }
-    }
+    let open = |number| tuned(number).map_err(anyhow::Error::from);
+    decide(node, &devices, open, |info, gpu| is_worth_it(info, gpu, cpu, work))
 }
 
-/// Opens a GPU. Which of its kernels are the fastest is measured once, and kept with the data sets.
+/// Opens a GPU. Which of its kernels are the fastest is measured once, and kept.
 fn tuned(number: usize) -> Result<Gpu, GpuError> {
     let gpu = Gpu::open(number)?;
-    if let Ok(folder) = default_data_dir() {
-        gpu.tune(&folder.join("gpu-kernels.txt"))?;
+    if let Some(file) = kept("gpu-kernels.txt") {
+        gpu.tune(&file)?;
     }
     Ok(gpu)
 }
 
-/// Whether it is taken without a measurement.
-fn is_card(info: &DeviceInfo) -> bool {
-    matches!(info.kind, DeviceKind::Discrete | DeviceKind::Virtual)
+/// A file of what was measured of this machine: in the user's cache folder, since `--data-dir` may be other machines' too.
+fn kept(name: &str) -> Option<PathBuf> {
+    default_data_dir().ok().map(|folder| folder.join(name))
 }
 
 /// Floating-point operations of a step that is measured: a fraction of a second for any CPU.
 const STEP: f64 = 2e10;
+/// Images of a step that only has to succeed.
+const FEW: usize = 2;
 /// How long each side is measured.
 const TIME: Duration = Duration::from_millis(500);
 
-/// Whether a GPU does some work faster than the CPU, by a few steps of each.
-fn is_faster(gpu: &Gpu, cpu: &Cpu, work: Work<'_>) -> anyhow::Result<bool> {
-    let [height, width] = work.size;
-    let macs = Summary::new(work.graph, height, width)?.macs as f64;
-    // A backward pass takes twice as long as a forward pass.
-    let image = 2.0 * macs * if work.trains { 3.0 } else { 1.0 };
-    let batch = ((STEP / image) as usize).clamp(1, work.batch);
-    let work = Work { batch, ..work };
-    let of_gpu = images_per_second(&work, &Device::Gpu(gpu.clone(), cpu.clone()), TIME)?;
-    let of_cpu = images_per_second(&work, &cpu.into(), TIME)?;
-    Ok(of_gpu > of_cpu)
-}
-
-/// A device node of a GPU, on Linux: of NVIDIA's driver, AMD's, Windows' subsystem, or any other.
-fn node() -> Option<PathBuf> {
-    let known = ["/dev/nvidiactl", "/dev/kfd", "/dev/dxg"].map(PathBuf::from);
-    let others = fs::read_dir("/dev/dri").into_iter().flatten().flatten().map(|entry| entry.path());
-    let is_render = |path: &PathBuf| {
-        path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("renderD"))
+/// Whether a GPU does some work: a card if it can, another one if it is faster than the CPU by a few steps of each. What was
+/// found once is kept, for this network and its batches.
+fn is_worth_it(
+    info: &DeviceInfo,
+    gpu: &Gpu,
+    cpu: &Cpu,
+    work: Work<'_>,
+) -> anyhow::Result<bool> {
+    let Work { dtype, batch, size: [height, width], trains, .. } = work;
+    let macs = Summary::new(work.graph, height, width)?.macs;
+    let key = format!(
+        "{}; {}, {} threads; {} of {batch} images of {height}x{width}, {macs} multiply-accumulates each, in {dtype}",
+        gpu.measured_as(),
+        cpu.isa().name(),
+        cpu.threads(),
+        if trains { "training" } else { "inference" }
+    );
+    let file = kept("gpu-speed.txt");
+    let kept = file.as_deref().map(Measured);
+    match kept.and_then(|kept| kept.get(&key)).as_deref() {
+        Some("gpu") => return Ok(true),
+        Some("cpu") => return Ok(false),
+        _ => {}
+    }
+    let device = Device::Gpu(gpu.clone(), cpu.clone());
+    let is_taken = if is_card(info) {
+        let work = Work { batch: batch.min(FEW), ..work };
+        images_per_second(&work, &device, Duration::ZERO)?;
+        true
+    } else {
+        // A backward pass takes twice as long as a forward pass.
+        let image = 2.0 * macs as f64 * if trains { 3.0 } else { 1.0 };
+        let work = Work { batch: ((STEP / image) as usize).clamp(1, batch), ..work };
+        let of_gpu = images_per_second(&work, &device, TIME)?;
+        of_gpu > images_per_second(&work, &cpu.into(), TIME)?
     };
-    let mut nodes = known.into_iter().filter(|node| node.exists()).chain(others.filter(is_render));
-    nodes.next()
+    if let Some(kept) = kept {
+        kept.set(&key, if is_taken { "gpu" } else { "cpu" });
+    }
+    Ok(is_taken)
 }

@@ -2,9 +2,14 @@
 
 mod arg;
 #[cfg(feature = "gpu")]
+mod auto;
+#[cfg(feature = "gpu")]
 mod gpus;
+mod node;
 mod speed;
 mod work;
+
+use std::sync::OnceLock;
 
 use resnet::{Cpu, Device};
 
@@ -34,10 +39,26 @@ pub(crate) fn choose(
         asked => gpus::choose(asked, cpu, needs_cpu, work, note),
         #[cfg(not(feature = "gpu"))]
         asked => {
-            let _ = (needs_cpu, work, note);
-            check(asked).map(|()| cpu.into())
+            let _ = (work, note);
+            check(asked)?;
+            if needs_cpu.is_none() && node::node().is_some() {
+                set_why_cpu("built without GPU support (--features gpu)".to_owned());
+            }
+            Ok(cpu.into())
         }
     }
+}
+
+/// Why the CPU computes where nobody asked for it, in a few words.
+static WHY_CPU: OnceLock<String> = OnceLock::new();
+
+/// Why [`choose`] took the CPU, where nobody asked for it and nothing is wrong: `no GPU found`.
+pub(crate) fn why_cpu() -> Option<&'static str> {
+    WHY_CPU.get().map(String::as_str)
+}
+
+fn set_why_cpu(why: String) {
+    let _ = WHY_CPU.set(why);
 }
 
 /// Checks a GPU that is asked for, before anything is done.

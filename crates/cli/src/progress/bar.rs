@@ -5,7 +5,7 @@ use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use resnet::train::{BatchEvent, EpochMetrics, Event, Started};
 
 use super::{estimate::Estimate, header::header, position::Position};
-use crate::print;
+use crate::{device::why_cpu, print};
 
 /// The bar and the table.
 #[derive(Default)]
@@ -36,7 +36,7 @@ impl EpochBar {
             Event::Started(run) => {
                 let bold = Style::new().bold();
                 let columns = columns(run.validation_images > 0, run.test_images > 0);
-                print::status(format!("{}\n\n{bold}{columns}{bold:#}", header(run)));
+                print::status(format!("{}\n\n{bold}{columns}{bold:#}", header(run, why_cpu())));
                 self.run = Some(run.clone());
             }
             Event::Batch(batch) => {
@@ -214,7 +214,10 @@ mod tests {
             let columns = columns(images > 0, true);
             assert_eq!(row.chars().count(), columns.chars().count(), "\n{columns}\n{row}");
             assert!(columns.len() <= 80, "{}", columns.len());
-            let header = header(bar.run.as_ref().unwrap());
+            let why = "built without GPU support (--features gpu)";
+            let header = header(bar.run.as_ref().unwrap(), Some(why));
+            let line = format!("\ndevice  portable, 16 threads; {why}\n");
+            assert!(header.contains(&line), "{header}");
             assert!(header.lines().all(|line| line.len() <= 80), "{header}");
         }
     }

@@ -5,8 +5,8 @@ use resnet_formats::{Shown, brief, printable};
 
 use crate::print::{self, counted};
 
-/// The header, one line per fact.
-pub(super) fn header(run: &Started) -> String {
+/// The header, one line per fact; with why the CPU computes, if there is something to say.
+pub(super) fn header(run: &Started, why_cpu: Option<&str>) -> String {
     let n = print::grouped;
     let Machine { dtype, dtype_reason, .. } = &run.machine;
     let parts = [
@@ -16,6 +16,7 @@ pub(super) fn header(run: &Started) -> String {
     ];
     let parts = parts.into_iter().filter(|&(_, images)| images > 0);
     let parts: Vec<String> = parts.map(|(part, images)| format!("{} {part}", n(images))).collect();
+    let why_cpu = why_cpu.map_or(String::new(), |why| format!("; {why}"));
     let resumed = match run.step {
         0 => String::new(),
         step => format!("; {} done", counted(step, "step")),
@@ -33,7 +34,7 @@ pub(super) fn header(run: &Started) -> String {
                 counted(run.total_steps, "step")
             ),
         ),
-        ("device", format!("{}, {}", run.machine.device(), run.machine.workers())),
+        ("device", format!("{}, {}{why_cpu}", run.machine.device(), run.machine.workers())),
         ("dtype", format!("{dtype}: {dtype_reason}")),
         ("folder", run.folder.shown().to_string()),
     ]

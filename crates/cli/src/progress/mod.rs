@@ -19,6 +19,7 @@ use resnet::train::Event;
 use self::{bar::EpochBar, dashboard::Dashboard, header::header, lines::Lines};
 use crate::{
     args::{Global, Ui},
+    device::why_cpu,
     interrupt::Interrupt,
     print,
 };
@@ -75,7 +76,7 @@ impl Progress {
             Progress::Log(lines) => {
                 let line = lines.of(event);
                 match event {
-                    Event::Started(run) => print::status(header(run)),
+                    Event::Started(run) => print::status(header(run, why_cpu())),
                     // `resnet train` itself prints how the run ended, and its folder.
                     Event::Saved { .. } | Event::Stopped { .. } => {}
                     Event::Finished { .. } => event.best_line().iter().for_each(print::status),

@@ -33,6 +33,9 @@ struct Record {
     kind: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     driver: Option<String>,
+    /// Of a GPU, which does not tell how much memory it has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    largest_buffer_mb: Option<f64>,
     #[serde(flatten)]
     cpu: Option<CpuRecord>,
     /// Training steps of [`ARCH`]; none if the device cannot be used.
@@ -75,6 +78,7 @@ pub(crate) fn run(output: Output, global: &Global) -> anyhow::Result<()> {
         name: cpu_model(),
         kind: "processor".to_owned(),
         driver: None,
+        largest_buffer_mb: None,
         cpu: Some(own),
         images_per_second: Some(images_per_second(&work, &Device::from(&cpu), TIME)?),
         error: None,
@@ -112,6 +116,7 @@ fn gpus(work: Work<'_>, global: &Global) -> anyhow::Result<Vec<Record>> {
             name: Some(info.name),
             kind: info.kind.to_string(),
             driver: Some(format!("{}, {}", info.backend, info.driver)),
+            largest_buffer_mb: Some(info.largest_buffer as f64 / 1e6),
             cpu: None,
             images_per_second: measured.as_ref().ok().copied(),
             error: measured.err().map(|error| format!("{error:#}")),
@@ -130,6 +135,7 @@ fn gpus(_: Work<'_>, global: &Global) -> anyhow::Result<Vec<Record>> {
 /// Name and details of a device.
 fn describe(record: &Record) -> String {
     let mut parts: Vec<String> = record.name.iter().chain(&record.driver).cloned().collect();
+    parts.extend(record.largest_buffer_mb.map(|mb| format!("largest buffer {:.1} GB", mb / 1e3)));
     if let Some(cpu) = &record.cpu {
         parts.push(format!("{}, {}", cpu.isa, print::counted(cpu.threads as u64, "thread")));
         parts.extend(cpu.available_memory_mb.map(|mb| format!("{:.1} GB free", mb / 1e3)));

@@ -157,6 +157,11 @@ mod gpus {
         let auto = few(&["--epochs", "1"]);
         let out = without_driver(&auto).success();
         assert!(out.stderr.contains(" threads") && !out.stderr.contains("Vulkan,"), "{out:#?}");
+        // One line, as there is a device node or none.
+        let whys = ["; no GPU found\n", "no driver of Vulkan for it"];
+        assert!(whys.iter().any(|why| out.stderr.contains(why)), "{out:#?}");
+        let out = without_driver(&few(&["--epochs", "1", "--device", "cpu"])).success();
+        assert!(!out.stderr.contains("GPU"), "{out:#?}");
     }
 
     #[test]
@@ -176,6 +181,8 @@ mod gpus {
             (&"gpu:0".into(), &"software".into())
         );
         assert!(listed[1]["images_per_second"].as_f64().unwrap() > 0.0, "{listed:?}");
+        assert!(listed[1]["largest_buffer_mb"].as_f64().unwrap() > 1.0, "{listed:?}");
+        assert!(listed[0].get("largest_buffer_mb").is_none(), "{listed:?}");
     }
 
     #[test]
