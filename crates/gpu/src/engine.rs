@@ -70,7 +70,7 @@ impl GpuEngine {
                 Settings { batch, eval_batch: settings.eval_batch.min(batch), ..*settings };
             GpuEngine::of(gpu, network, &settings).is_ok()
         });
-        Err(GpuError::Memory { device, batch, reason, fits })
+        Err(GpuError::Memory { device, batch, reason, fits: Some(fits.unwrap_or(0)) })
     }
 
     fn of(gpu: &Gpu, network: &Network, settings: &Settings) -> Result<Self, GpuError> {

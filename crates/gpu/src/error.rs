@@ -28,8 +28,9 @@ pub enum GpuError {
     },
     /// A buffer does not fit.
     #[error("{device} has too little memory for batches of {batch} images: {reason}. {}", match fits {
+        Some(0) => "Not even one fits: use smaller images (--image-size), a smaller network, or --device cpu".to_owned(),
         Some(fits) => format!("Batches of {fits} fit (--batch-size {fits}), and --device cpu has other memory"),
-        None => "Use smaller images (--image-size), a smaller network, or --device cpu".to_owned(),
+        None => "Use smaller batches or images, a smaller network, or --device cpu".to_owned(),
     })]
     Memory {
         /// The device's name.
@@ -38,7 +39,7 @@ pub enum GpuError {
         batch: usize,
         /// What does not fit.
         reason: String,
-        /// A batch that does, if one was looked for and found.
+        /// A batch of training that does, 0 if none does; None if none was looked for.
         fits: Option<usize>,
     },
     /// The device went away, or a command failed.
@@ -52,4 +53,24 @@ pub enum GpuError {
     /// The network or the images do not fit any device.
     #[error(transparent)]
     Plan(#[from] PlanError),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn too_little_memory_says_what_to_do() {
+        let of = |batch, fits| {
+            let (device, reason) = ("a card".to_owned(), "values take 9 MiB".to_owned());
+            GpuError::Memory { device, batch, reason, fits }.to_string()
+        };
+        let text = of(128, Some(32));
+        assert!(text.contains("Batches of 32 fit (--batch-size 32), and --device"), "{text}");
+        assert!(of(2, Some(0)).contains("Not even one fits: use smaller images (--image-size)"));
+        // Of inference: verbs call the option for it by several names, or have none.
+        let text = of(128, None);
+        assert!(text.contains("Use smaller batches or images,"), "{text}");
+        assert!(!text.contains("--batch-size"), "{text}");
+    }
 }
