@@ -114,6 +114,19 @@ fn cases() -> Vec<Case> {
 
 #[test]
 fn every_layer_equals_the_interpreter() {
+    compare(Dtype::Fp32, [1e-5, 1e-4, 1e-5, 1e-5]);
+}
+
+/// The interpreter rounds what it stores to bfloat16, too. Where a sum lies between two of its numbers, the rounding of f32
+/// decides for another one now and then, which is 2^-8 away.
+#[test]
+fn every_layer_equals_the_interpreter_in_bf16() {
+    compare(Dtype::Bf16, [1e-2, 3e-2, 3e-3, 1e-2]);
+}
+
+/// Compares a step and inference of every case. How far they may be off: the loss; a gradient by its own norm, and by the
+/// largest value of all gradients; logits.
+fn compare(dtype: Dtype, [most_loss, most_gradient, most_of_largest, most_logits]: [f64; 4]) {
     let Some(gpu) = device() else { return };
     for case in cases() {
         let Case { what, graph, size: [height, width], images: n, classes } = case;
@@ -125,7 +138,7 @@ fn every_layer_equals_the_interpreter() {
         let targets = Targets::labels(&labels, 0.1);
         let lowering = Lowering {
             graph: net.graph(),
-            dtype: Dtype::Fp32,
+            dtype,
             batch: n,
             height,
             width,
@@ -133,10 +146,10 @@ fn every_layer_equals_the_interpreter() {
             eval: &[],
         };
         let program = training(lowering, &mut |_| false).unwrap();
-        let mut truth = Interpreter::new(&program);
+        let mut truth = Interpreter::new(&program).in_its_dtype();
         truth.run(&net, &x, [n, n], Some(targets));
         let settings = Settings {
-            dtype: Dtype::Fp32,
+            dtype,
             batch: n,
             eval_batch: n,
             height,
@@ -149,7 +162,8 @@ fn every_layer_equals_the_interpreter() {
         let mut engine = GpuEngine::new(&gpu, &net, &settings).unwrap();
         engine.backward(MicroBatch::whole(Input::Nchw(&x), targets), false).unwrap();
         let result = engine.result().unwrap();
-        assert!((result.loss - truth.loss).abs() < 1e-5 * truth.loss.max(1.0), "{what}: loss");
+        let error = (result.loss - truth.loss).abs();
+        assert!(error < most_loss * truth.loss.max(1.0), "{what}: loss {error:e}");
         let gradients = engine.gradients().unwrap();
         // Some gradients are exactly 0: the bias of a constant channel, for example.
         let largest = truth.d_parameters.iter().fold(0.0_f64, |a, b| a.max(b.abs()));
@@ -159,17 +173,18 @@ fn every_layer_equals_the_interpreter() {
             let of = |values: &mut dyn Iterator<Item = f64>| values.map(|v| v * v).sum::<f64>();
             let error = of(&mut got.iter().zip(want).map(|(g, w)| f64::from(*g) - w)).sqrt();
             let norm = of(&mut want.iter().copied()).sqrt();
-            assert!(error < 1e-4 * norm + 1e-5 * largest, "{what}: {} {error:e}", param.name);
+            let most = most_gradient * norm + most_of_largest * largest;
+            assert!(error < most, "{what}: {} {error:e}, allowed {most:e}", param.name);
         }
         let lowering = Lowering { graph: net.graph(), ..lowering };
         let program = inference(lowering, &[]).unwrap();
-        let mut truth = Interpreter::new(&program);
+        let mut truth = Interpreter::new(&program).in_its_dtype();
         truth.run(&net, &x, [n, n], None);
         let (graph, size) = (net.graph(), [height, width]);
-        let mut plan = GpuEvalPlan::new(&gpu, graph, Dtype::Fp32, n, size, &[]).unwrap();
+        let mut plan = GpuEvalPlan::new(&gpu, graph, dtype, n, size, &[]).unwrap();
         plan.load(&net).unwrap();
         let error = distance(plan.forward(Input::Nchw(&x), n).unwrap(), &truth.logits);
-        assert!(error < 1e-5, "{what}: logits {error:e}");
+        assert!(error < most_logits, "{what}: logits {error:e}");
     }
 }
 

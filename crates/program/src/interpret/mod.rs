@@ -9,7 +9,7 @@ mod norm;
 mod parameterless;
 mod taps;
 
-use resnet_kernels::{Activation, conv::ConvShape, layout::padded, loss::Target};
+use resnet_kernels::{Activation, Bf16, Dtype, conv::ConvShape, layout::padded, loss::Target};
 use resnet_network::{Network, graph::NodeId};
 
 use self::taps::taps;
@@ -22,6 +22,8 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Interpreter<'a> {
     program: &'a Program,
+    /// Whether values and gradients are rounded to bfloat16 where they are stored.
+    rounds: bool,
     images: Vec<f64>,
     values: Vec<f64>,
     gradients: Vec<f64>,
@@ -53,8 +55,19 @@ impl<'a> Interpreter<'a> {
             d_parameters: Vec::new(),
             running: Vec::new(),
             loss: f64::NAN,
+            rounds: false,
             program,
         }
+    }
+
+    /// The same with values and gradients in the program's dtype. All else is in f64 as before.
+    #[must_use]
+    pub fn in_its_dtype(self) -> Self {
+        Interpreter { rounds: self.program.dtype == Dtype::Bf16, ..self }
+    }
+
+    fn as_stored(&self, value: f64) -> f64 {
+        if self.rounds { Bf16::from_f32(value as f32).to_f32().into() } else { value }
     }
 
     /// Runs the program on images `[n][channels][height][width]`, a micro-batch of a batch of
@@ -238,15 +251,16 @@ impl<'a> Interpreter<'a> {
             Some(Activation::Smooth(of)) => out.iter_mut().for_each(|out| *out = of.value(*out)),
         }
         assert!(out.len() <= y.len(), "an output fits its place");
+        out.iter_mut().for_each(|out| *out = self.as_stored(*out));
         self.values[y.start..][..out.len()].copy_from_slice(&out);
     }
 
     /// Stores or adds a gradient.
     fn store_gradient(&mut self, gradient: &[f64], to: &Sink) {
         assert!(gradient.len() <= to.at.len(), "a gradient fits its place");
-        let to_values = &mut self.gradients[to.at.start..][..gradient.len()];
-        for (to_value, gradient) in to_values.iter_mut().zip(gradient) {
-            *to_value = if to.accumulate { *to_value + gradient } else { *gradient };
+        for (i, gradient) in (to.at.start..).zip(gradient) {
+            let before = if to.accumulate { self.gradients[i] } else { 0.0 };
+            self.gradients[i] = self.as_stored(before + gradient);
         }
     }
 

@@ -104,7 +104,8 @@ impl Interpreter<'_> {
                 g[i] = scale * inv_std * (g[i] - mean);
             }
         }
-        self.gradients[dy.start..][..len].copy_from_slice(&g);
+        let rounded: Vec<f64> = g.iter().map(|g| self.as_stored(*g)).collect();
+        self.gradients[dy.start..][..len].copy_from_slice(&rounded);
         if let Some(to) = dx {
             self.store_gradient(&g, to);
         }
