@@ -86,7 +86,8 @@ mod tests {
         let devices: Vec<DeviceInfo> = kinds.iter().copied().map(device).collect();
         let node = node.then(|| "/dev/dri/renderD128".into());
         let open = |number: usize| Ok(kinds[number]);
-        let taken = decide(node, &devices, open, |_, kind| Ok(*kind == worth_it));
+        let is_worth_it = |_: &DeviceInfo, kind: &DeviceKind| Ok(*kind == worth_it);
+        let taken = decide(node, &devices, open, is_worth_it);
         taken.map(|(number, _)| number)
     }
 

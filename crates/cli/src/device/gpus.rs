@@ -19,6 +19,7 @@ use super::{
     auto::{WhyCpu, decide, is_card},
     node::node,
     speed::images_per_second,
+    why_cpu::set_why_cpu,
     work::Work,
 };
 
@@ -95,7 +96,7 @@ pub(super) fn choose(
 /// Says why the CPU computes: at once if something is wrong, else in the header of a run.
 fn tell(why: &WhyCpu, note: &dyn Fn(&str)) {
     match why {
-        WhyCpu::NoGpu | WhyCpu::Slower(_) => super::set_why_cpu(why.to_string()),
+        WhyCpu::NoGpu | WhyCpu::Slower(_) => set_why_cpu(why.to_string()),
         WhyCpu::NoDriver(_) | WhyCpu::Failed(_) => note(&format!("the CPU computes: {why}")),
     }
 }
@@ -162,12 +163,7 @@ const TIME: Duration = Duration::from_millis(500);
 
 /// Whether a GPU does some work: a card if it can, another one if it is faster than the CPU by a few steps of each. What was
 /// found once is kept, for this network and its batches.
-fn is_worth_it(
-    info: &DeviceInfo,
-    gpu: &Gpu,
-    cpu: &Cpu,
-    work: Work<'_>,
-) -> anyhow::Result<bool> {
+fn is_worth_it(info: &DeviceInfo, gpu: &Gpu, cpu: &Cpu, work: Work<'_>) -> anyhow::Result<bool> {
     let Work { dtype, batch, size: [height, width], trains, .. } = work;
     let macs = Summary::new(work.graph, height, width)?.macs;
     let key = format!(

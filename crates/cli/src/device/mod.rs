@@ -7,9 +7,8 @@ mod auto;
 mod gpus;
 mod node;
 mod speed;
+mod why_cpu;
 mod work;
-
-use std::sync::OnceLock;
 
 use resnet::{Cpu, Device};
 
@@ -18,6 +17,7 @@ pub(crate) use self::gpus::{Listed, list};
 pub(crate) use self::{
     arg::DeviceArg,
     speed::{RATE, RandomImages, TrainingSteps, WARM_UP, images_per_second, repeat},
+    why_cpu::why_cpu,
     work::Work,
 };
 
@@ -42,23 +42,11 @@ pub(crate) fn choose(
             let _ = (work, note);
             check(asked)?;
             if needs_cpu.is_none() && node::node().is_some() {
-                set_why_cpu("built without GPU support (--features gpu)".to_owned());
+                why_cpu::set_why_cpu("built without GPU support (--features gpu)".to_owned());
             }
             Ok(cpu.into())
         }
     }
-}
-
-/// Why the CPU computes where nobody asked for it, in a few words.
-static WHY_CPU: OnceLock<String> = OnceLock::new();
-
-/// Why [`choose`] took the CPU, where nobody asked for it and nothing is wrong: `no GPU found`.
-pub(crate) fn why_cpu() -> Option<&'static str> {
-    WHY_CPU.get().map(String::as_str)
-}
-
-fn set_why_cpu(why: String) {
-    let _ = WHY_CPU.set(why);
 }
 
 /// Checks a GPU that is asked for, before anything is done.
