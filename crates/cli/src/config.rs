@@ -18,7 +18,7 @@ use crate::{
 };
 
 pub(crate) use self::{
-    memory::fit_memory,
+    memory::{check_memory, fit_memory},
     normalisation::{given_normalisation, given_normalisation_of},
     settings::{Settings, StartingPoint},
 };

@@ -1,6 +1,7 @@
 //! A recipe that needs more memory than there is.
 
-use resnet::{Cpu, config::TrainConfig, engine::memory, optim::OptimizerConfig, train};
+use anyhow::bail;
+use resnet::{Device, config::TrainConfig, engine::memory, optim::OptimizerConfig, train};
 
 use crate::{
     args::{Global, TrainArgs},
@@ -13,13 +14,14 @@ pub(crate) fn fit_memory(
     config: &mut TrainConfig,
     args: &TrainArgs,
     kept: u64,
-    cpu: &Cpu,
+    device: &Device,
     global: &Global,
 ) -> anyhow::Result<()> {
-    let kept = kept.saturating_add(of_others(memory::available(), cores::processes_here()));
+    let kept = with_others(kept);
     let asked = config.recipe.batch_size.min(config.data.train_images);
     // Where not even one image fits, training says so.
-    let Some(largest) = train::largest_batch(config, kept, cpu)?.filter(|&largest| largest < asked)
+    let Some(largest) =
+        train::largest_batch(config, kept, device)?.filter(|&largest| largest < asked)
     else {
         return Ok(());
     };
@@ -40,6 +42,31 @@ pub(crate) fn fit_memory(
     config.total_steps = (epochs * config.steps_per_epoch() as f64).round() as u64;
     global.note(note);
     Ok(())
+}
+
+/// Refuses a batch that was asked for, if the device has no memory for it next to `kept` bytes of something else.
+/// `instead` says what else a person could do than take a smaller one.
+pub(crate) fn check_memory(
+    config: &TrainConfig,
+    kept: u64,
+    device: &Device,
+    instead: &str,
+) -> anyhow::Result<()> {
+    let asked = config.recipe.batch_size.min(config.data.train_images);
+    match train::largest_batch(config, with_others(kept), device)? {
+        Some(largest) if largest >= asked => Ok(()),
+        Some(largest) => bail!(
+            "there is memory for batches of {largest} images of {}, not of {asked}: {instead}, or \
+             --batch-size {largest}",
+            config.arch
+        ),
+        None => bail!("there is no memory to train {}: {instead}", config.arch),
+    }
+}
+
+/// These bytes, and those that are left to the other processes of this machine.
+fn with_others(kept: u64) -> u64 {
+    kept.saturating_add(of_others(memory::available(), cores::processes_here()))
 }
 
 /// Bytes that are left to the other processes of this machine, each of which needs as much as this one.

@@ -20,8 +20,11 @@ fn shrunk_bytes(photos: usize, size: usize) -> u64 {
     (photos as u64).saturating_mul(shorter.saturating_mul(shorter).saturating_mul(4))
 }
 
-/// Bytes of memory that the cache of a run's photos will take, about.
+/// Bytes of memory that the cache of a run's photos will take, about; 0 without photos.
 pub(crate) fn cache_memory(reading: &PhotoReadingArgs, config: &TrainConfig) -> u64 {
+    if config.data.photos.is_none() {
+        return 0;
+    }
     let DataConfig { train_images, validation, image_size, .. } = config.data;
     let photos = train_images.saturating_add(validation);
     most_in_memory(reading, photos, image_size)

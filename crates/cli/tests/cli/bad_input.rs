@@ -142,6 +142,22 @@ fn a_batch_that_does_not_fit_into_memory() {
     assert!(!s.path("deep").exists());
 }
 
+/// Batches of photos that were asked for stay as they are, next to the cache of photos too.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_batch_of_photos_that_does_not_fit_into_memory() {
+    let s = Sandbox::new();
+    write_photos(&s, &["a", "b"], 5);
+    let resnet = env!("CARGO_BIN_EXE_resnet");
+    let args = "train photos --arch resnet18 --init none --image-size 1024 --dtype fp32 --batch-size 8 --device cpu \
+                --out deep/run --threads 1";
+    let script = format!("ulimit -v 1000000; exec '{resnet}' {args}");
+    let shell = Command::new("sh").args(["-c", &script]).current_dir(s.path(".")).output();
+    Finished::of(&[args], shell.unwrap())
+        .fails_behind_notes(1, &["there is ", "memory ", " resnet18", "free some"]);
+    assert!(!s.path("deep").exists());
+}
+
 /// A folder of the user is not changed.
 #[test]
 fn a_folder_with_files_of_a_run() {

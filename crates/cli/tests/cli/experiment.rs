@@ -103,7 +103,14 @@ fn other_experiments_are_refused(s: &Sandbox) {
         .fails(1, &["experiment there: degradation, here: depth"]);
     s.run(&tiny(&["--epochs", "2", "--out", "alone"])).fails(1, &["alone is a run folder"]);
     assert_eq!(fs::read(s.path("whole/experiment.toml")).unwrap(), before);
-    // A run that was made longer is none of the experiment's.
+    // A run with other batches is none of the experiment's, nor is one that was made longer.
+    let config = s.path("cut/resnet8-seed1/config.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    assert!(text.contains("batch_size = 16"), "{text}");
+    fs::write(&config, text.replace("batch_size = 16", "batch_size = 8")).unwrap();
+    s.run(&tiny(&["--epochs", "2", "--out", "cut"]))
+        .fails(1, &["cut/resnet8-seed1: it has batches of 8 at a rate of ", "batches of 16 at "]);
+    fs::write(&config, text).unwrap();
     s.run(&["train", "--resume", "cut/plain8-seed0", "--epochs", "3"]).success();
     s.run(&tiny(&["--epochs", "2", "--out", "cut"]))
         .fails(1, &["cut/plain8-seed0: it has 3 epochs, the runs of the experiment have 2"]);

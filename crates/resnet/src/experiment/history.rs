@@ -19,6 +19,10 @@ pub struct RunHistory {
     pub parameters: usize,
     /// Epochs of the whole run.
     pub planned: u64,
+    /// Images per step.
+    pub batch_size: usize,
+    /// The learning rate.
+    pub lr: f64,
     /// Its epochs so far.
     pub epochs: Vec<EpochMetrics>,
     /// Whether it ended because its numbers were no longer finite.
@@ -56,6 +60,8 @@ impl RunHistory {
             run,
             parameters: nodes.iter().map(of_node).sum(),
             planned: config.epochs(),
+            batch_size: config.recipe.batch_size,
+            lr: config.recipe.lr,
             epochs: history(&folder)?,
             diverged: diverged(&folder),
         }))
@@ -94,6 +100,8 @@ mod tests {
         sample().write(&folder.join(CONFIG)).unwrap();
         let begun = read(run).unwrap().unwrap();
         assert_eq!((begun.planned, begun.is_finished(), begun.epochs.len()), (3, false, 0));
+        let recipe = sample().recipe;
+        assert_eq!((begun.batch_size, begun.lr), (recipe.batch_size, recipe.lr));
         let network = crate::Network::new(sample().arch.graph(2), crate::network::Init::PyTorch, 0);
         assert_eq!(begun.parameters, network.values().len());
         let mut lines = String::new();

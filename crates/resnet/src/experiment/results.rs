@@ -240,7 +240,8 @@ mod tests {
         };
         let run = PlannedRun { net: net.parse().unwrap(), seed };
         let epochs = errors.iter().enumerate().map(epoch).collect();
-        RunHistory { run, parameters: 7, planned, epochs, diverged: false }
+        let (batch_size, lr) = (128, 0.1);
+        RunHistory { run, parameters: 7, planned, batch_size, lr, epochs, diverged: false }
     }
 
     fn results(nets: &[&str], runs: &[RunHistory]) -> Results {

@@ -1,7 +1,7 @@
 //! What the engine of a run is made for, and the largest batch that the memory holds.
 
 use crate::{
-    Cpu,
+    Device,
     config::TrainConfig,
     engine::{Engine, EngineConfig, PlanError},
     evaluate,
@@ -25,15 +25,16 @@ pub(super) fn engine_config(config: &TrainConfig, eval_batch: usize) -> EngineCo
 }
 
 /// The largest batch, up to the recipe's, for which the memory suffices if `kept` bytes of it are for
-/// something else; none if it does not suffice for one image.
+/// something else; none if it does not suffice for one image. How much a GPU has is not known before: any batch.
 ///
 /// # Errors
 /// If the network does not fit the image size.
 pub fn largest_batch(
     config: &TrainConfig,
     kept: u64,
-    cpu: &Cpu,
+    device: impl Into<Device>,
 ) -> Result<Option<usize>, PlanError> {
+    let device = device.into();
     let kept = usize::try_from(kept).unwrap_or(usize::MAX);
     let graph = config.arch.graph_with(
         config.data.normalisation.mean.len(),
@@ -44,7 +45,7 @@ pub fn largest_batch(
     let fits = |batch: usize| {
         let batch = batch.div_ceil(shards);
         let engine = EngineConfig { batch, ..engine_config(config, evaluate::BATCH) };
-        match Engine::check(&graph, &engine, kept, cpu) {
+        match Engine::check(&graph, &engine, kept, &device) {
             Ok(()) => Ok(true),
             Err(PlanError::Memory { .. }) => Ok(false),
             Err(error) => Err(error),

@@ -1,9 +1,8 @@
-//! Decides what must be the same in all runs: batch, dtype and length.
+//! Decides what must be the same in all runs: device, batch, dtype and length.
 
-use anyhow::bail;
 use resnet::{
-    Cpu,
     config::TrainConfig,
+    engine::memory,
     experiment::{Decided, PlannedRun, epochs_within},
     train::{self, Speed},
 };
@@ -31,14 +30,20 @@ pub(super) fn decide(
     for &net in &setup.nets {
         let settings = Settings::new(&args(net), global)?;
         let start = settings.starting_point();
-        let mut config = config::build(&settings, &start, &data, None, cpu, global)?;
-        if setup.data.is_folder() {
-            let kept = photo_folder::cache_memory(&settings.args.images.reading, &config);
-            config::fit_memory(&mut config, &settings.args, kept, cpu, global)?;
+        configs.push(config::build(&settings, &start, &data, None, cpu, global)?);
+    }
+    // The first net's is that of all.
+    let device = &global.training_device(&configs[0], 1)?;
+    for (config, &net) in configs.iter_mut().zip(&setup.nets) {
+        let kept = photo_folder::cache_memory(&setup.args.images.reading, config);
+        if setup.data.is_folder() && setup.args.batch_size.is_none() {
+            // A later run may find less memory, and has the same batch.
+            let reserve = memory::available().map_or(0, |bytes| bytes as u64 / 8);
+            config::fit_memory(config, &args(net), kept.saturating_add(reserve), device, global)?;
         } else {
-            check_memory(&config, cpu)?;
+            // Before hours are spent on the others.
+            config::check_memory(config, kept, device, "leave it out")?;
         }
-        configs.push(config);
     }
     let smallest = configs.iter().min_by_key(|config| config.recipe.batch_size);
     let recipe = smallest.map_or_else(|| configs[0].recipe.clone(), |config| config.recipe.clone());
@@ -54,8 +59,7 @@ pub(super) fn decide(
         ));
         let mut speeds: Vec<(Speed, u64)> = Vec::new();
         for config in &configs {
-            let device = global.training_device(config, 1)?;
-            speeds.push((train::measure(config, &data, &device)?, config.steps_per_epoch()));
+            speeds.push((train::measure(config, &data, device)?, config.steps_per_epoch()));
             interrupt.check()?;
         }
         let seeds = setup.args.seeds as u64;
@@ -71,18 +75,4 @@ pub(super) fn decide(
     let photos = setup.photos()?;
     let (dtype, batch_size, lr) = (recipe.dtype, recipe.batch_size, recipe.lr);
     Ok(Decided { epochs, dtype, batch_size, lr, photos })
-}
-
-/// Refuses nets for whose batches there is no memory, before hours are spent on the others.
-fn check_memory(config: &TrainConfig, cpu: &Cpu) -> anyhow::Result<()> {
-    let asked = config.recipe.batch_size.min(config.data.train_images);
-    match train::largest_batch(config, 0, cpu)? {
-        Some(largest) if largest >= asked => Ok(()),
-        Some(largest) => bail!(
-            "there is memory for batches of {largest} images of {}, not of {asked}: leave it out, or \
-             --batch-size {largest} for all nets",
-            config.arch
-        ),
-        None => bail!("there is no memory to train {}: leave it out", config.arch),
-    }
 }

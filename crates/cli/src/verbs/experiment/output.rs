@@ -270,6 +270,8 @@ mod tests {
             run: PlannedRun { net: net.parse().unwrap(), seed },
             parameters: 123_456,
             planned: errors.len() as u64,
+            batch_size: 128,
+            lr: 0.1,
             epochs: errors.iter().enumerate().map(epoch).collect(),
             diverged: false,
         }

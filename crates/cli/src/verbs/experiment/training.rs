@@ -39,13 +39,9 @@ impl Training<'_> {
         let mut found = Vec::new();
         for run in self.runs() {
             let Some(history) = RunHistory::read(&self.setup.folder, run)? else { continue };
-            if let Some(epochs) = self.decided.epochs.filter(|&epochs| epochs != history.planned) {
+            if let Some(difference) = difference(&history, self.decided) {
                 let path = self.setup.folder.join(run.folder());
-                let message = format!(
-                    "it has {}, the runs of the experiment have {epochs}: move it away, and it is \
-                     trained again",
-                    print::counted(history.planned, "epoch")
-                );
+                let message = format!("{difference}: move it away, and it is trained again");
                 return Err(ExperimentError::Damaged { path, message }.into());
             }
             found.push(history);
@@ -174,4 +170,20 @@ impl Training<'_> {
         };
         session.train(&run_folder, data, note, Some(position), &mut |_| {})
     }
+}
+
+/// The first thing in which a run differs from what all have.
+fn difference(run: &RunHistory, decided: &Decided) -> Option<String> {
+    let Decided { epochs, batch_size, lr, .. } = *decided;
+    if let Some(epochs) = epochs.filter(|&epochs| epochs != run.planned) {
+        let own = print::counted(run.planned, "epoch");
+        return Some(format!("it has {own}, the runs of the experiment have {epochs}"));
+    }
+    if (run.batch_size, run.lr) != (batch_size, lr) {
+        return Some(format!(
+            "it has batches of {} at a rate of {}, the runs of the experiment batches of {batch_size} at {lr}",
+            run.batch_size, run.lr
+        ));
+    }
+    None
 }

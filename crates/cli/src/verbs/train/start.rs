@@ -60,20 +60,28 @@ pub(in crate::verbs) fn configure(
     Ok(NewRun { settings, start, data, config })
 }
 
-/// Fits batches into the memory, those of photos beside their cache.
+/// Fits batches into the memory, those of photos next to their cache. What was asked for stays as it is.
 fn fit_batch(
     config: &mut TrainConfig,
     args: &TrainArgs,
     cpu: &Cpu,
     global: &Global,
 ) -> anyhow::Result<()> {
-    let kept = match args.data.is_folder() {
-        true => photo_folder::cache_memory(&args.images.reading, config),
-        // A batch that was asked for is an error where there is no room.
-        false if args.recipe.batch_size.is_some() => return Ok(()),
-        false => 0,
-    };
-    config::fit_memory(config, args, kept, cpu, global)
+    if args.recipe.batch_size.is_some() {
+        return Ok(());
+    }
+    let kept = photo_folder::cache_memory(&args.images.reading, config);
+    config::fit_memory(config, args, kept, &cpu.into(), global)
+}
+
+/// Refuses a batch of photos that was asked for where there is no room for it next to their cache. Without a cache,
+/// training does.
+fn check_batch(config: &TrainConfig, args: &TrainArgs, device: &Device) -> anyhow::Result<()> {
+    if !args.data.is_folder() || args.recipe.batch_size.is_none() {
+        return Ok(());
+    }
+    let kept = photo_folder::cache_memory(&args.images.reading, config);
+    config::check_memory(config, kept, device, "free some")
 }
 
 /// Starts a new run: loads its data, writes its configuration, creates its folder. The other processes of the group, whose
@@ -94,6 +102,7 @@ pub(in crate::verbs) fn start(
     let (args, cpu) = (&settings.args, &global.cpu()?);
     let device = global.training_device(&config, group.size())?;
     train::check_processes(&config, group.size())?;
+    check_batch(&config, args, &device)?;
     if let Some(budget) = args.recipe.budget {
         // Before it takes time. Whatever it plans, the run has another epoch.
         let total_steps = config.first_epoch().saturating_mul(config.steps_per_epoch());
