@@ -42,6 +42,15 @@ impl Device {
         }
     }
 
+    /// Its name without the driver: `NVIDIA RTX 4090`, or `cpu`.
+    pub fn name(&self) -> &str {
+        match self {
+            Device::Cpu(_) => "cpu",
+            #[cfg(feature = "gpu")]
+            Device::Gpu(gpu, _) => &gpu.info().name,
+        }
+    }
+
     /// The same where each thread runs networks of its own ([`Cpu::on_one_thread`]). A GPU stays as it is.
     #[must_use]
     pub fn on_one_thread(&self) -> Device {

@@ -21,6 +21,9 @@ pub(crate) use self::{
     work::Work,
 };
 
+/// The [name](Device::name) of the CPU.
+pub(crate) const CPU: &str = "cpu";
+
 /// The device of some work, which may have a setting that only the CPU has. `note` gets what a person would
 /// want to know.
 ///
@@ -54,10 +57,19 @@ pub(crate) fn choose(
 /// # Errors
 /// If there is none, or it cannot be used.
 pub(crate) fn check(asked: DeviceArg) -> anyhow::Result<()> {
+    name(asked).map(drop)
+}
+
+/// The [name](Device::name) of the device that is asked for; none for `auto`, which depends on the work.
+///
+/// # Errors
+/// If that GPU is not there or cannot be used.
+pub(crate) fn name(asked: DeviceArg) -> anyhow::Result<Option<String>> {
     match asked {
-        DeviceArg::Auto | DeviceArg::Cpu => Ok(()),
+        DeviceArg::Auto => Ok(None),
+        DeviceArg::Cpu => Ok(Some(CPU.to_owned())),
         #[cfg(feature = "gpu")]
-        DeviceArg::Gpu(number) => gpus::open(number).map(drop),
+        DeviceArg::Gpu(number) => Ok(Some(gpus::open(number)?.info().name.clone())),
         #[cfg(not(feature = "gpu"))]
         DeviceArg::Gpu(_) => anyhow::bail!(
             "this `resnet` was built without GPUs: leave out --device, or build it with `cargo build --release \

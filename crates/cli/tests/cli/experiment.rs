@@ -103,6 +103,13 @@ fn other_experiments_are_refused(s: &Sandbox) {
         .fails(1, &["experiment there: degradation, here: depth"]);
     s.run(&tiny(&["--epochs", "2", "--out", "alone"])).fails(1, &["alone is a run folder"]);
     assert_eq!(fs::read(s.path("whole/experiment.toml")).unwrap(), before);
+    // Nor does it go on with another device.
+    let text = String::from_utf8(before.clone()).unwrap();
+    let device = text.lines().find(|line| line.starts_with("device = ")).unwrap();
+    fs::write(s.path("whole/experiment.toml"), text.replace(device, "device = \"A card\"")).unwrap();
+    s.run(&tiny(&["--epochs", "2", "--device", "cpu", "--out", "whole"]))
+        .fails(1, &["device there: A card, here: cpu"]);
+    fs::write(s.path("whole/experiment.toml"), before).unwrap();
     // A run with other batches is none of the experiment's, nor is one that was made longer.
     let config = s.path("cut/resnet8-seed1/config.toml");
     let text = fs::read_to_string(&config).unwrap();

@@ -51,6 +51,9 @@ pub struct Decided {
     pub batch_size: usize,
     /// The learning rate.
     pub lr: f64,
+    /// The name of the [device](crate::Device::name) of all runs; none in files of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
     /// The photos, if the data are photos.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub photos: Option<PhotosSeen>,
@@ -196,8 +199,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(experiment().in_folder(dir.path()).unwrap(), experiment());
         assert!(!is_experiment(dir.path()), "looking writes nothing");
-        let decided =
-            Decided { epochs: Some(7), dtype: Dtype::Bf16, batch_size: 128, lr: 0.1, photos: None };
+        let decided = Decided {
+            epochs: Some(7),
+            dtype: Dtype::Bf16,
+            batch_size: 128,
+            lr: 0.1,
+            device: Some("cpu".into()),
+            photos: None,
+        };
         let begun = Experiment { decided: Some(decided), ..experiment() };
         begun.write(dir.path()).unwrap();
         assert!(is_experiment(dir.path()));
@@ -206,6 +215,12 @@ mod tests {
         let more = Experiment { seeds: 5, ..experiment() };
         let expected = Experiment { seeds: 5, ..begun };
         assert_eq!(more.in_folder(dir.path()).unwrap(), expected);
+        // Earlier versions noted no device.
+        let path = dir.path().join(EXPERIMENT);
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(&path, text.replace("device = \"cpu\"\n", "")).unwrap();
+        let read = Experiment::read(dir.path()).unwrap().decided.unwrap();
+        assert_eq!((read.device, read.batch_size), (None, 128));
     }
 
     #[test]

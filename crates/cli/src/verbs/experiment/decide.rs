@@ -1,16 +1,21 @@
 //! Decides what must be the same in all runs: device, batch, dtype and length.
 
+use std::path::Path;
+
+use anyhow::Context;
 use resnet::{
     config::TrainConfig,
     engine::memory,
-    experiment::{Decided, PlannedRun, epochs_within},
+    experiment::{Decided, ExperimentError, PlannedRun, epochs_within},
     train::{self, Speed},
 };
+use resnet_formats::{Shown, brief};
 
 use super::setup::Setup;
 use crate::{
     args::Global,
     config::{self, Settings},
+    device::{self, CPU, DeviceArg},
     interrupt::Interrupt,
     photo_folder, print,
     verbs::train::load,
@@ -74,5 +79,65 @@ pub(super) fn decide(
     }
     let photos = setup.photos()?;
     let (dtype, batch_size, lr) = (recipe.dtype, recipe.batch_size, recipe.lr);
-    Ok(Decided { epochs, dtype, batch_size, lr, photos })
+    let device = Some(device.name().to_owned());
+    Ok(Decided { epochs, dtype, batch_size, lr, device, photos })
+}
+
+/// The options with the device of all runs: `auto` takes the one that the experiment was begun on.
+///
+/// # Errors
+/// If another one is asked for, or that one cannot be used.
+pub(super) fn on_its_device(
+    decided: &Decided,
+    folder: &Path,
+    global: &Global,
+) -> anyhow::Result<Global> {
+    let device = match (&decided.device, global.device) {
+        (Some(begun), DeviceArg::Auto) if begun == CPU => DeviceArg::Cpu,
+        (Some(_), DeviceArg::Auto) => DeviceArg::Gpu(None),
+        (_, asked) => asked,
+    };
+    if let Some(begun) = &decided.device {
+        let here = device::name(device).with_context(|| {
+            format!("the experiment in {} was begun on {}", folder.shown(), brief(begun))
+        })?;
+        if let Some(here) = here.filter(|here| here != begun) {
+            let difference = format!("device there: {}, here: {}", brief(begun), brief(&here));
+            return Err(ExperimentError::Other { folder: folder.to_owned(), difference }.into());
+        }
+    }
+    Ok(Global { device, ..*global })
+}
+
+#[cfg(test)]
+mod tests {
+    use resnet::Dtype;
+
+    use super::*;
+    use crate::args::Cli;
+
+    #[test]
+    fn all_runs_have_the_device_of_the_first() {
+        let of = |begun: Option<&str>, asked: &str| {
+            let words = ["resnet", "experiment", "depth", "--device", asked];
+            let global = Cli::parsed(words).unwrap().global;
+            let decided = Decided {
+                epochs: None,
+                dtype: Dtype::Fp32,
+                batch_size: 128,
+                lr: 0.1,
+                device: begun.map(str::to_owned),
+                photos: None,
+            };
+            on_its_device(&decided, Path::new("out"), &global).map(|global| global.device)
+        };
+        assert_eq!(of(Some("cpu"), "auto").unwrap(), DeviceArg::Cpu);
+        assert_eq!(of(Some("cpu"), "cpu").unwrap(), DeviceArg::Cpu);
+        // Of an earlier version.
+        assert_eq!(of(None, "auto").unwrap(), DeviceArg::Auto);
+        assert_eq!(of(None, "cpu").unwrap(), DeviceArg::Cpu);
+        let error = of(Some("A card"), "cpu").unwrap_err().to_string();
+        assert!(error.contains("device there: A card, here: cpu"), "{error}");
+        assert!(error.contains("--out"), "{error}");
+    }
 }

@@ -49,6 +49,7 @@ pub(crate) fn run(args: &ExperimentArgs, global: &Global) -> anyhow::Result<Exit
     }
     experiment.write(&setup.folder)?;
     let decided = &experiment.decided.context("it was decided above")?;
+    let global = &decide::on_its_device(decided, &setup.folder, global)?;
     let training = Training { setup: &setup, decided, global, interrupt: &interrupt };
     let output = Output { setup: &setup, decided };
     let stopped = training.run(&mut || {

@@ -179,7 +179,8 @@ mod tests {
         let setup = Setup::new(&given).unwrap();
         let run = PlannedRun { net: setup.nets[2], seed: 5 };
         let (epochs, dtype) = (Some(4), Dtype::Bf16);
-        let decided = Decided { epochs, dtype, batch_size: 32, lr: 0.025, photos: None };
+        let (batch_size, lr) = (32, 0.025);
+        let decided = Decided { epochs, dtype, batch_size, lr, device: None, photos: None };
         let train = setup.train_args(run, Some(&decided));
         assert_eq!((train.arch.to_string(), train.recipe.seed), ("resnet20-c".into(), 5));
         assert_eq!((train.recipe.epochs, train.recipe.batch_size), (Some(4), Some(32)));
