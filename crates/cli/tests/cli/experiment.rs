@@ -106,7 +106,8 @@ fn other_experiments_are_refused(s: &Sandbox) {
     // Nor does it go on with another device.
     let text = String::from_utf8(before.clone()).unwrap();
     let device = text.lines().find(|line| line.starts_with("device = ")).unwrap();
-    fs::write(s.path("whole/experiment.toml"), text.replace(device, "device = \"A card\"")).unwrap();
+    let elsewhere = text.replace(device, "device = \"A card\"");
+    fs::write(s.path("whole/experiment.toml"), elsewhere).unwrap();
     s.run(&tiny(&["--epochs", "2", "--device", "cpu", "--out", "whole"]))
         .fails(1, &["device there: A card, here: cpu"]);
     fs::write(s.path("whole/experiment.toml"), before).unwrap();

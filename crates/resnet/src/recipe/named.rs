@@ -92,7 +92,7 @@ impl Recipe {
             "fast" => fast(arch, run(if arch.family == Family::ImageNet { 16 } else { 15 })),
             finetune::NAME => finetune(arch, epochs, Some((images, classes))),
             "walkthrough" => walkthrough(run(20).0),
-            "paper" => paper(arch, epochs.map(|_| run(0).0)),
+            "paper" => paper(arch, epochs.map(|_| run(0))),
             _ => return None,
         })
     }
@@ -246,15 +246,26 @@ fn walkthrough(length: Length) -> Recipe {
     }
 }
 
-fn paper(arch: Arch, length: Option<Length>) -> Recipe {
-    let usual = Recipe::usual("paper", length.unwrap_or(Length::Steps(64_000)));
+/// Steps of the paper's runs.
+const PAPER_STEPS: u64 = 64_000;
+
+fn paper(arch: Arch, run: Option<(Length, RunSize)>) -> Recipe {
+    let length = run.map_or(Length::Steps(PAPER_STEPS), |(length, _)| length);
+    let usual = Recipe::usual("paper", length);
+    let steps = run.map_or(PAPER_STEPS as f64, |(_, run)| {
+        run.epochs * run.images.div_ceil(usual.batch_size) as f64
+    });
+    // "0.01 to warm up the training until the training error is below 80% (about 400 iterations)", for 110
+    // layers; as much of a shorter run.
+    let warm_up = WarmUp {
+        steps: (steps * 400.0 / PAPER_STEPS as f64).round().clamp(1.0, 400.0) as u64,
+        factor: 0.1,
+    };
     Recipe {
         init: Init::He,
         optimizer: sgd(1e-4).into(),
         schedule: Schedule::MultiStepFraction { milestones: vec![0.5, 0.75], gamma: 0.1 },
-        // "0.01 to warm up the training until the training error is below 80% (about 400
-        // iterations)", for 110 layers.
-        warm_up: (arch.depth >= 110).then_some(WarmUp { steps: 400, factor: 0.1 }),
+        warm_up: (arch.family == Family::Paper && arch.depth >= 110).then_some(warm_up),
         ..usual
     }
 }
@@ -319,6 +330,26 @@ mod tests {
         assert_eq!(recipe.clone().with_adamw().muon, None);
         assert_eq!(recipe.with_sgd().muon, None);
         assert_eq!(Recipe::named("fast", "resnet50".parse().unwrap()).unwrap().muon, None);
+    }
+
+    #[test]
+    fn the_papers_warm_up_is_as_much_of_any_run() {
+        let steps = |net: &str, epochs: Option<f64>, images: usize| {
+            let recipe = Recipe::of_size("paper", net.parse().unwrap(), epochs, [images, 10]);
+            recipe.unwrap().warm_up.map(|warm_up| (warm_up.steps, warm_up.factor))
+        };
+        for (epochs, images, expected) in [
+            (None, 50_000, 400),
+            (Some(64_000.0 / 391.0), 50_000, 400),
+            (Some(1000.0), 50_000, 400),
+            (Some(2.0), 50_000, 5),
+            (Some(1.0), 48, 1),
+        ] {
+            assert_eq!(steps("resnet110", epochs, images), Some((expected, 0.1)), "{epochs:?}");
+            assert_eq!(steps("resnet56", epochs, images), None);
+            // Deep, but none of the networks for CIFAR.
+            assert_eq!(steps("resnet152", epochs, images), None);
+        }
     }
 
     #[test]
