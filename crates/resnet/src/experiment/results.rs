@@ -3,7 +3,10 @@
 use serde::Serialize;
 
 use super::{Kind, Published, RunHistory, published};
-use crate::{metrics::EpochMetrics, models::Arch};
+use crate::{
+    metrics::{self, EpochMetrics},
+    models::Arch,
+};
 
 /// The test errors, percent, for which the epochs are counted until a net has reached them.
 pub const LEVELS: [f64; 6] = [50.0, 40.0, 30.0, 20.0, 15.0, 10.0];
@@ -85,18 +88,37 @@ pub struct NetResult {
     pub curve: Vec<Point>,
 }
 
-/// The deepest net of a kind against the shallowest: differences of errors in percentage points. Above 0 the
-/// deeper net is worse.
+/// A difference between means over seeds.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Difference {
+    /// In percentage points.
+    pub points: f64,
+    /// The pooled standard deviation of the two samples; none unless both have two seeds or more.
+    pub std: Option<f64>,
+}
+
+impl Difference {
+    /// How many standard deviations it is, if that is known.
+    pub fn deviations(&self) -> Option<f64> {
+        self.std.filter(|&std| std > 0.0).map(|std| self.points.abs() / std)
+    }
+}
+
+/// The deepest net of a kind against the shallowest: differences of errors. Above 0 the deeper net is worse.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Comparison {
     /// The deepest net.
     pub deeper: String,
     /// The shallowest one.
     pub shallower: String,
+    /// Finished runs of the deepest net.
+    pub deeper_seeds: usize,
+    /// Finished runs of the shallowest one.
+    pub shallower_seeds: usize,
     /// Difference of the training errors.
-    pub train_error: f64,
-    /// Difference of the test errors.
-    pub test_error: f64,
+    pub train_error: Difference,
+    /// Difference of the test errors, where both have one.
+    pub test_error: Option<Difference>,
 }
 
 /// The results of an experiment.
@@ -122,7 +144,7 @@ impl Results {
             let mut depths: Vec<(usize, &NetResult)> = nets
                 .iter()
                 .zip(&results)
-                .filter(|(net, result)| net.residual == residual && result.test_error.is_some())
+                .filter(|(net, result)| net.residual == residual && result.train_error.is_some())
                 .map(|(net, result)| (net.depth, result))
                 .collect();
             depths.sort_by_key(|&(depth, _)| depth);
@@ -140,14 +162,25 @@ fn compared(
     (deep, deeper): &(usize, &NetResult),
     (shallow, shallower): &(usize, &NetResult),
 ) -> Option<Comparison> {
+    let seeds = |net: &NetResult| net.runs.iter().filter(|run| run.finished).count();
+    let (deeper_seeds, shallower_seeds) = (seeds(deeper), seeds(shallower));
     let difference = |error: fn(&NetResult) -> Option<Spread>| {
-        Some(error(deeper)?.mean - error(shallower)?.mean)
+        let (deep, shallow) = (error(deeper)?, error(shallower)?);
+        let squares = |spread: Spread, seeds: usize| Some(spread.std?.powi(2) * (seeds - 1) as f64);
+        let squares = squares(deep, deeper_seeds).zip(squares(shallow, shallower_seeds));
+        let freedom = (deeper_seeds + shallower_seeds) as f64 - 2.0;
+        Some(Difference {
+            points: deep.mean - shallow.mean,
+            std: squares.map(|(deep, shallow)| ((deep + shallow) / freedom).sqrt()),
+        })
     };
     let (train_error, test_error) =
-        (difference(|net| net.train_error)?, difference(|net| net.test_error)?);
+        (difference(|net| net.train_error)?, difference(|net| net.test_error));
     (deep > shallow).then(|| Comparison {
         deeper: deeper.net.clone(),
         shallower: shallower.net.clone(),
+        deeper_seeds,
+        shallower_seeds,
         train_error,
         test_error,
     })
@@ -281,7 +314,43 @@ mod tests {
         // One depth of residual nets has no results yet.
         let [plain] = &found.comparisons[..] else { panic!("{:?}", found.comparisons) };
         assert_eq!((&*plain.deeper, &*plain.shallower), ("plain56", "plain20"));
-        assert_eq!((plain.train_error, plain.test_error), (19.0, 16.0));
+        let points = |difference: Difference| (difference.points, difference.std);
+        assert_eq!((plain.deeper_seeds, plain.shallower_seeds), (1, 2));
+        assert_eq!(points(plain.train_error), (19.0, None));
+        assert_eq!(points(plain.test_error.unwrap()), (16.0, None));
+    }
+
+    #[test]
+    fn a_difference_is_measured_by_the_spread_of_seeds() {
+        let errors = [("resnet8", [20.0, 22.0, 24.0]), ("resnet14", [12.0, 13.0, 14.0])];
+        let runs: Vec<RunHistory> = errors
+            .iter()
+            .flat_map(|(net, errors)| {
+                (0..).zip(errors).map(move |(seed, error)| (*net, seed, *error))
+            })
+            .map(|(net, seed, error)| run(net, seed, 1, &[(2.0 * error, error)]))
+            .collect();
+        let comparison = |runs: &[RunHistory]| {
+            results(&["resnet8", "resnet14"], runs).comparisons.pop().unwrap()
+        };
+        let found = comparison(&runs);
+        assert_eq!((found.deeper_seeds, found.shallower_seeds), (3, 3));
+        // Variances of 4 and 1, each with two degrees of freedom.
+        let test = found.test_error.unwrap();
+        assert_eq!((test.points, test.std), (-9.0, Some(2.5f64.sqrt())));
+        assert!((test.deviations().unwrap() - 9.0 / 2.5f64.sqrt()).abs() < 1e-12);
+        assert_eq!(found.train_error.points, -18.0);
+        assert!((found.train_error.std.unwrap() - 10f64.sqrt()).abs() < 1e-12);
+        // Equal runs have no spread to measure by.
+        assert_eq!(Difference { points: 1.0, std: Some(0.0) }.deviations(), None);
+
+        // Without held-out images the training errors are compared.
+        let mut alone = runs;
+        for epoch in alone.iter_mut().flat_map(|run| &mut run.epochs) {
+            (epoch.test_loss, epoch.test_accuracy) = (None, None);
+        }
+        let found = comparison(&alone);
+        assert_eq!((found.train_error.points, found.test_error), (-18.0, None));
     }
 
     #[test]

@@ -2,7 +2,9 @@
 
 use resnet::{
     Dtype,
-    experiment::{CIFAR10, Decided, IMAGENET, Published, Results, RunHistory, Spread},
+    experiment::{
+        CIFAR10, Comparison, Decided, Difference, IMAGENET, Published, Results, RunHistory, Spread,
+    },
     metrics::EpochMetrics,
 };
 use resnet_formats::Shown;
@@ -106,18 +108,7 @@ impl Output<'_> {
         print::line(errors(results, &self.data()))?;
         let mut text = String::new();
         for compared in &results.comparisons {
-            let than = |difference: f64| match difference {
-                ..0.0 => format!("{:.2} points better", -difference),
-                _ => format!("{difference:.2} points worse"),
-            };
-            text += &format!(
-                "\n{} is {} than {} on the {} images, {} on those it was trained on",
-                compared.deeper,
-                than(compared.test_error),
-                compared.shallower,
-                results.part,
-                than(compared.train_error)
-            );
+            text += &format!("\n{}", comparison(compared, results.part));
         }
         for net in &results.nets {
             let diverged = net.runs.iter().filter(|run| run.diverged).count();
@@ -215,6 +206,26 @@ fn errors(results: &Results, data: &str) -> String {
             row
         });
     table(&headers, rows)
+}
+
+/// A sentence about the deepest net and the shallowest.
+fn comparison(compared: &Comparison, part: &str) -> String {
+    let Comparison { deeper, shallower, train_error, test_error, .. } = compared;
+    let points = |difference: &Difference| {
+        let side = if difference.points < 0.0 { "better" } else { "worse" };
+        let deviations = difference.deviations();
+        let deviations = deviations.map(|n| format!(" ({n:.1} standard deviations)"));
+        let deviations = deviations.unwrap_or_default();
+        format!("{:.2} points{deviations} {side}", difference.points.abs())
+    };
+    let train = points(train_error);
+    match test_error {
+        Some(test_error) => format!(
+            "{deeper} is {} than {shallower} on the {part} images, {train} on those it was trained on",
+            points(test_error)
+        ),
+        None => format!("{deeper} is {train} than {shallower} on the images it was trained on"),
+    }
 }
 
 fn none() -> String {
@@ -323,6 +334,28 @@ mod tests {
         assert!(elsewhere.contains("8.75 on CIFAR-10"), "{elsewhere}");
         let validated = errors(&Results { part: "validation", ..results }, "cifar10");
         assert!(validated.contains("validation error %") && !validated.contains("test error"));
+    }
+
+    #[test]
+    fn a_comparison_says_how_sure_it_is() {
+        let mut compared = Comparison {
+            deeper: "plain14".into(),
+            shallower: "plain8".into(),
+            deeper_seeds: 2,
+            shallower_seeds: 2,
+            train_error: Difference { points: -2.0, std: None },
+            test_error: Some(Difference { points: 3.0, std: Some(1.2) }),
+        };
+        assert_eq!(
+            comparison(&compared, "test"),
+            "plain14 is 3.00 points (2.5 standard deviations) worse than plain8 on the test images, 2.00 points \
+             better on those it was trained on"
+        );
+        compared.test_error = None;
+        assert_eq!(
+            comparison(&compared, "test"),
+            "plain14 is 2.00 points better than plain8 on the images it was trained on"
+        );
     }
 
     #[test]
