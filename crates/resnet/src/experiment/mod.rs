@@ -28,4 +28,6 @@ pub use history::RunHistory;
 pub use plan::{Kind, PlannedRun, epochs_within, runs};
 pub use published::{CIFAR10, IMAGENET, Published, published};
 pub use responses::{Response, layers, responses};
-pub use results::{Comparison, Difference, LEVELS, NetResult, Point, Results, RunResult, Spread};
+pub use results::{
+    BestEpoch, Comparison, Difference, LEVELS, NetResult, Point, Results, RunResult, Spread,
+};

@@ -48,6 +48,17 @@ pub struct Point {
     pub test_error: Option<f64>,
 }
 
+/// The epoch of a run that is best on its validation set.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct BestEpoch {
+    /// The epoch, from 1.
+    pub epoch: u64,
+    /// Its training error, percent.
+    pub train_error: f64,
+    /// The test error after it, percent.
+    pub test_error: Option<f64>,
+}
+
 /// One run.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RunResult {
@@ -63,6 +74,8 @@ pub struct RunResult {
     pub train_error: Option<f64>,
     /// Test error after its last epoch, percent.
     pub test_error: Option<f64>,
+    /// Its best epoch so far, where it has a validation set.
+    pub best_epoch: Option<BestEpoch>,
 }
 
 /// A net over all its seeds.
@@ -76,6 +89,8 @@ pub struct NetResult {
     pub train_error: Option<Spread>,
     /// Test error after the last epoch, percent, over its finished runs.
     pub test_error: Option<Spread>,
+    /// Test error after the [best epoch](BestEpoch), percent, over its finished runs.
+    pub best_test_error: Option<Spread>,
     /// Mean number of epochs until the test error was at most each of [`LEVELS`]; none unless every
     /// finished run has reached it.
     pub epochs_to: Vec<Option<f64>>,
@@ -194,12 +209,18 @@ fn test_error(epoch: &EpochMetrics) -> Option<f64> {
     epoch.held_out().map(|(_, _, accuracy)| 100.0 - accuracy)
 }
 
+fn best_epoch(run: &RunHistory) -> Option<BestEpoch> {
+    // Chosen on the test images it would be no test.
+    let best = metrics::best(&run.epochs).filter(|best| best.validation_accuracy.is_some())?;
+    let (train_error, test_error) = (train_error(best), test_error(best));
+    Some(BestEpoch { epoch: best.epoch, train_error, test_error })
+}
+
 fn of_net(kind: Kind, net: Arch, runs: &[RunHistory]) -> NetResult {
     let own: Vec<&RunHistory> = runs.iter().filter(|run| run.run.net == net).collect();
     let finished: Vec<&RunHistory> = own.iter().copied().filter(|run| run.is_finished()).collect();
-    let last = |error: &dyn Fn(&EpochMetrics) -> Option<f64>| {
-        let errors: Option<Vec<f64>> =
-            finished.iter().map(|run| run.epochs.last().and_then(error)).collect();
+    let over_seeds = |error: &dyn Fn(&RunHistory) -> Option<f64>| {
+        let errors: Option<Vec<f64>> = finished.iter().map(|&run| error(run)).collect();
         Spread::of(&errors?)
     };
     let until = |level: f64| {
@@ -218,13 +239,15 @@ fn of_net(kind: Kind, net: Arch, runs: &[RunHistory]) -> NetResult {
             diverged: run.diverged && !run.is_finished(),
             train_error: last.map(train_error),
             test_error: last.and_then(test_error),
+            best_epoch: best_epoch(run),
         }
     };
     NetResult {
         net: net.to_string(),
         parameters: own.first().map(|run| run.parameters),
-        train_error: last(&|epoch| Some(train_error(epoch))),
-        test_error: last(&test_error),
+        train_error: over_seeds(&|run| run.epochs.last().map(train_error)),
+        test_error: over_seeds(&|run| run.epochs.last().and_then(test_error)),
+        best_test_error: over_seeds(&|run| best_epoch(run)?.test_error),
         epochs_to: LEVELS.map(until).to_vec(),
         paper: published(kind, net),
         runs: own.iter().map(result).collect(),
@@ -373,6 +396,31 @@ mod tests {
             let found = results(&["resnet8"], &[run]);
             assert_eq!((found.part, found.nets[0].test_error.unwrap().mean), (part, 48.0));
         }
+    }
+
+    #[test]
+    fn the_best_epoch_is_that_of_the_validation_set() {
+        let errors = [(60.0, 48.0), (35.0, 39.0), (20.0, 42.0)];
+        let tested = [run("resnet8", 0, 3, &errors), run("resnet8", 1, 3, &errors)];
+        let found = results(&["resnet8"], &tested);
+        assert_eq!((found.nets[0].best_test_error, found.nets[0].runs[0].best_epoch), (None, None));
+        // The second epoch of one, and the last of the other.
+        let mut validated = tested;
+        let accuracies = [[50.0, 70.0, 60.0], [50.0, 60.0, 70.0]];
+        for (run, accuracies) in validated.iter_mut().zip(accuracies) {
+            for (epoch, accuracy) in run.epochs.iter_mut().zip(accuracies) {
+                (epoch.validation_loss, epoch.validation_accuracy) = (Some(0.0), Some(accuracy));
+            }
+        }
+        let found = results(&["resnet8"], &validated);
+        let best = |epoch, train_error, test_error| {
+            Some(BestEpoch { epoch, train_error, test_error: Some(test_error) })
+        };
+        let runs = &found.nets[0].runs;
+        assert_eq!(runs[0].best_epoch, best(2, 35.0, 39.0));
+        assert_eq!(runs[1].best_epoch, best(3, 20.0, 42.0));
+        assert_eq!(found.nets[0].best_test_error.unwrap().mean, 40.5);
+        assert_eq!(found.nets[0].test_error.unwrap().mean, 42.0);
     }
 
     #[test]

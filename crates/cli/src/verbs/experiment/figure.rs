@@ -159,6 +159,7 @@ mod tests {
             parameters: None,
             train_error: None,
             test_error: None,
+            best_test_error: None,
             epochs_to: Vec::new(),
             paper: None,
             runs: Vec::new(),

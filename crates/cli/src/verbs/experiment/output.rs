@@ -188,8 +188,10 @@ fn errors(results: &Results, data: &str) -> String {
         ("parameters", Right),
         ("train error %", Right),
         (&*held_out, Right),
-        ("paper", Left),
     ];
+    let has_best = results.nets.iter().any(|net| net.best_test_error.is_some());
+    headers.extend(has_best.then_some(("of the best epoch", Right)));
+    headers.push(("paper", Left));
     headers.extend(levels.iter().map(|level| (&**level, Right)));
     let rows =
         results.nets.iter().map(|net| {
@@ -198,8 +200,9 @@ fn errors(results: &Results, data: &str) -> String {
                 net.parameters.map_or_else(none, print::grouped),
                 spread(net.train_error),
                 spread(net.test_error),
-                net.paper.map_or_else(none, |paper| published(paper, data)),
             ];
+            row.extend(has_best.then(|| spread(net.best_test_error)));
+            row.push(net.paper.map_or_else(none, |paper| published(paper, data)));
             row.extend(reached.iter().map(|&level| {
                 net.epochs_to[level].map_or_else(none, |epochs| format!("{epochs:.1}"))
             }));
@@ -332,8 +335,12 @@ mod tests {
         assert_eq!(lines[2], resnet, "{text}");
         let elsewhere = errors(&results, "synthetic");
         assert!(elsewhere.contains("8.75 on CIFAR-10"), "{elsewhere}");
-        let validated = errors(&Results { part: "validation", ..results }, "cifar10");
+        assert!(!text.contains("best epoch"), "{text}");
+        let mut validated = Results { part: "validation", ..results };
+        validated.nets[0].best_test_error = Some(Spread { mean: 17.5, std: None });
+        let validated = errors(&validated, "cifar10");
         assert!(validated.contains("validation error %") && !validated.contains("test error"));
+        assert!(validated.contains("of the best epoch") && validated.contains("17.50"));
     }
 
     #[test]
