@@ -2,11 +2,10 @@
 
 use std::{
     borrow::Cow,
-    fs,
     path::{Path, PathBuf},
 };
 
-use resnet::run::{CONFIG, RunError, RunFolder};
+use resnet::run::{RunError, RunFolder};
 
 /// Default parent of run folders.
 const RUNS: &str = "runs";
@@ -38,11 +37,7 @@ pub(crate) fn resolve(path: &Path) -> Result<Cow<'_, Path>, RunError> {
     Ok(Cow::Borrowed(path))
 }
 
-/// The runs in the default folder, by name; none if it cannot be read.
+/// The runs in the default folder and in its experiments, by name; none if it cannot be read.
 pub(crate) fn all() -> Vec<PathBuf> {
-    let entries = fs::read_dir(RUNS).into_iter().flatten().flatten();
-    let runs = entries.map(|entry| entry.path()).filter(|run| run.join(CONFIG).is_file());
-    let mut runs: Vec<_> = runs.collect();
-    runs.sort();
-    runs
+    RunFolder::all(Path::new(RUNS)).unwrap_or_default()
 }

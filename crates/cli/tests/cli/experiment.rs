@@ -207,6 +207,9 @@ fn responses_of_trained_nets_are_part_of_their_experiment() {
     for file in ["experiment.toml", "figure.svg", "figure.png", "responses.svg", "responses.png"] {
         assert!(folder.join(file).is_file(), "{file}");
     }
+    // Its run is the newest one.
+    let newest = &s.json(&["report", "last", "--no-eval", "--json"])[0]["runs"][0];
+    assert_eq!(newest["state"], "finished");
 }
 
 #[test]

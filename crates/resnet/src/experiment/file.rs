@@ -9,11 +9,8 @@ use super::ExperimentError;
 use crate::{
     Dtype,
     data::PhotoSet,
-    run::{CONFIG, METRICS},
+    run::{CONFIG, EXPERIMENT, METRICS},
 };
-
-/// The name of the file in the folder of an experiment.
-pub const EXPERIMENT: &str = "experiment.toml";
 
 /// Far more than any experiment's settings need.
 const MAX_BYTES: u64 = 1 << 20;

@@ -23,7 +23,7 @@ mod responses;
 mod results;
 
 pub use error::ExperimentError;
-pub use file::{Decided, EXPERIMENT, Experiment, PhotosSeen, is_experiment, lock_folder};
+pub use file::{Decided, Experiment, PhotosSeen, is_experiment, lock_folder};
 pub use history::RunHistory;
 pub use plan::{Kind, PlannedRun, epochs_within, runs};
 pub use published::{CIFAR10, IMAGENET, Published, published};

@@ -9,7 +9,8 @@ use std::{
 use resnet_formats::{atomic_write, is_temporary};
 
 use super::{
-    BEST, CONFIG, LAST, LOG, METRICS, PHOTOS, Place, RunError, history, lock::LockedFolder,
+    BEST, CONFIG, EXPERIMENT, LAST, LOG, METRICS, PHOTOS, Place, RunError, history,
+    lock::LockedFolder,
 };
 use crate::{config::TrainConfig, metrics::EpochMetrics, model_file::SaveFormat};
 
@@ -86,7 +87,26 @@ impl RunFolder {
         Ok(RunFolder { path, config, resume_from, has_new_length, is_new: false, lock })
     }
 
-    /// The newest run in a folder of runs (`--resume last`).
+    /// The runs in a folder of runs and in the experiments there, by path.
+    ///
+    /// # Errors
+    /// If the folder cannot be read.
+    pub fn all(runs: &Path) -> io::Result<Vec<PathBuf>> {
+        let mut all = Vec::new();
+        for path in fs::read_dir(runs)?.flatten().map(|entry| entry.path()) {
+            if path.join(EXPERIMENT).is_file() {
+                let of_experiment = fs::read_dir(&path).into_iter().flatten().flatten();
+                all.extend(of_experiment.map(|entry| entry.path()));
+            } else {
+                all.push(path);
+            }
+        }
+        all.retain(|run| run.join(CONFIG).is_file());
+        all.sort();
+        Ok(all)
+    }
+
+    /// The newest run in a folder of runs (`--resume last`), as [`RunFolder::all`].
     ///
     /// # Errors
     /// If there is none.
@@ -94,14 +114,13 @@ impl RunFolder {
         let started = |run: &PathBuf| -> io::Result<SystemTime> {
             fs::metadata(run.join(CONFIG))?.modified()
         };
-        let entries = match fs::read_dir(runs) {
+        let all = match RunFolder::all(runs) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
                 return Err(RunError::NoRuns(runs.to_owned()));
             }
-            entries => entries.map_err(RunError::io("read", runs))?,
+            all => all.map_err(RunError::io("read", runs))?,
         };
-        entries
-            .filter_map(|entry| Some(entry.ok()?.path()))
+        all.into_iter()
             .filter_map(|run| Some((started(&run).ok()?, run)))
             .max()
             .map(|(_, run)| run)

@@ -17,5 +17,5 @@ pub use folder::RunFolder;
 pub use history::history;
 pub use lock::is_training;
 pub use model::{load_model, model_path};
-pub use names::{BEST, CONFIG, LAST, LOG, METRICS, PHOTOS, RUN_INFO, TENSORBOARD};
+pub use names::{BEST, CONFIG, EXPERIMENT, LAST, LOG, METRICS, PHOTOS, RUN_INFO, TENSORBOARD};
 pub use place::Place;

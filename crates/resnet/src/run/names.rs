@@ -16,3 +16,5 @@ pub const PHOTOS: &str = "photos.tsv";
 pub const LAST: &str = "last.safetensors";
 /// The checkpoint with the highest accuracy.
 pub const BEST: &str = "best.safetensors";
+/// The settings of an experiment, in a folder of run folders.
+pub const EXPERIMENT: &str = "experiment.toml";

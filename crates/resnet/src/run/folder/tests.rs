@@ -182,6 +182,16 @@ fn the_newest_run_is_the_last_started() {
         config.unwrap().set_modified(begun).unwrap();
     }
     assert_eq!(RunFolder::newest(runs.path()).unwrap(), runs.path().join("a"));
+    // Those of an experiment are in a folder of their own; others further down are not looked for.
+    let experiment = runs.path().join("experiment");
+    for folder in [experiment.join("net-seed0"), runs.path().join("mine/d")] {
+        drop(RunFolder::create(&folder, &sample()).unwrap());
+    }
+    assert_eq!(RunFolder::newest(runs.path()).unwrap(), runs.path().join("a"));
+    fs::write(experiment.join(EXPERIMENT), "").unwrap();
+    assert_eq!(RunFolder::newest(runs.path()).unwrap(), experiment.join("net-seed0"));
+    let all = ["a", "b", "c", "experiment/net-seed0"].map(|run| runs.path().join(run));
+    assert_eq!(RunFolder::all(runs.path()).unwrap(), all);
 }
 
 #[test]
