@@ -203,4 +203,19 @@ mod gpus {
         let all: f64 = operations.iter().map(|one| one["ms"].as_f64().unwrap()).sum();
         assert!(operations.len() > 30 && all > 0.0, "{found:?}");
     }
+
+    #[test]
+    fn an_experiment_stays_on_its_device() {
+        let Some(name) = first() else { return };
+        let s = Sandbox::new();
+        let usual = ["experiment", "degradation", "synthetic", "--nets", "resnet8", "--epochs", "1"];
+        let images = ["--limit-train", "64", "--limit-test", "32", "--batch-size", "32"];
+        let args = [&usual[..], &images, &["--dtype", "fp32", "--out", "out"]].concat();
+        s.run(&[&args[..], &ON_GPU].concat()).success();
+        let file = fs::read_to_string(s.path("out/experiment.toml")).unwrap();
+        assert!(file.contains(&name), "{file}");
+        let there = format!("device there: {name}, here: cpu");
+        s.run(&[&args[..], &["--device", "cpu"]].concat()).fails(1, &[&there]);
+        s.run(&[&args[..], &ON_GPU, &["--seeds", "2"]].concat()).success();
+    }
 }
