@@ -175,15 +175,16 @@ impl Training<'_> {
 /// The first thing in which a run differs from what all have.
 fn difference(run: &RunHistory, decided: &Decided) -> Option<String> {
     let Decided { epochs, batch_size, lr, .. } = *decided;
-    if let Some(epochs) = epochs.filter(|&epochs| epochs != run.planned) {
-        let own = print::counted(run.planned, "epoch");
-        return Some(format!("it has {own}, the runs of the experiment have {epochs}"));
-    }
+    // Epochs follow from steps and batch.
     if (run.batch_size, run.lr) != (batch_size, lr) {
         return Some(format!(
             "it has batches of {} at a rate of {}, the runs of the experiment batches of {batch_size} at {lr}",
             run.batch_size, run.lr
         ));
+    }
+    if let Some(epochs) = epochs.filter(|&epochs| epochs != run.planned) {
+        let own = print::counted(run.planned, "epoch");
+        return Some(format!("it has {own}, the runs of the experiment have {epochs}"));
     }
     None
 }
