@@ -51,10 +51,27 @@ impl PhotoDecoder {
         bytes: &[u8],
         preparation: Preparation,
     ) -> Result<(Vec<u8>, Region), PhotoError> {
+        let prepared = self.prepare_if(bytes, preparation, || true)?;
+        Ok(prepared.expect("it is wanted"))
+    }
+
+    /// Does the same, unless the photo is not wanted any more once there is memory for it.
+    ///
+    /// # Errors
+    /// If the bytes are no photo, or it is damaged or too large.
+    pub fn prepare_if(
+        &self,
+        bytes: &[u8],
+        preparation: Preparation,
+        is_wanted: impl FnOnce() -> bool,
+    ) -> Result<Option<(Vec<u8>, Region)>, PhotoError> {
         let header = Header::read(bytes, None, self.most)?;
         let _reservation = self.budget.reserve(header.cost);
+        if !is_wanted() {
+            return Ok(None);
+        }
         let photo = header.decode(preparation.channels == 1)?;
-        Ok((photo.prepare(preparation)?, photo.region(preparation)))
+        Ok(Some((photo.prepare(preparation)?, photo.region(preparation))))
     }
 }
 
@@ -72,6 +89,8 @@ mod tests {
         let (prepared, region) = PhotoDecoder::new(pixels).prepare(file, preparation).unwrap();
         assert_eq!(prepared, photo.prepare(preparation).unwrap());
         assert_eq!(region, photo.region(preparation));
+        let unwanted = PhotoDecoder::new(pixels).prepare_if(file, preparation, || false);
+        assert!(unwanted.unwrap().is_none());
         let error = PhotoDecoder::new(pixels - 1).prepare(file, preparation).unwrap_err();
         assert!(matches!(error, PhotoError::TooLarge { most, .. } if most == pixels - 1));
     }

@@ -156,8 +156,20 @@ pub(crate) struct MemoryBudget {
     /// Bytes that all photos together may need.
     most: u64,
     large: Mutex<()>,
-    used: Mutex<u64>,
-    freed: Condvar,
+    line: Mutex<Line>,
+    /// Bytes were freed, or the next thread is the first in line.
+    moved: Condvar,
+}
+
+/// Threads that wait for memory: it is given out in the order in which they came.
+#[derive(Debug, Default)]
+struct Line {
+    /// Bytes that are given out.
+    used: u64,
+    /// The number of the next thread that comes.
+    next: u64,
+    /// The number of the thread that is first in line.
+    first: u64,
 }
 
 /// Memory reserved from the budget until dropped.
@@ -180,8 +192,8 @@ impl MemoryBudget {
         MemoryBudget {
             most,
             large: Mutex::default(),
-            used: Mutex::default(),
-            freed: Condvar::new(),
+            line: Mutex::default(),
+            moved: Condvar::new(),
         }
     }
 
@@ -207,19 +219,56 @@ impl MemoryBudget {
         self.large.lock().expect(NOT_POISONED)
     }
 
-    /// Waits until `cost` bytes are free.
+    /// Waits until `cost` bytes are free, and nobody waits who came before: else a large photo would wait as
+    /// long as small ones come.
     pub(super) fn reserve(&self, cost: u64) -> Reservation<'_> {
-        let used = self.used.lock().expect(NOT_POISONED);
-        let full = |used: &mut u64| *used + cost > self.most;
-        let mut used = self.freed.wait_while(used, full).expect(NOT_POISONED);
-        *used += cost;
+        let mut line = self.line.lock().expect(NOT_POISONED);
+        let number = line.next;
+        line.next += 1;
+        let waits = |line: &mut Line| line.first != number || line.used + cost > self.most;
+        let mut line = self.moved.wait_while(line, waits).expect(NOT_POISONED);
+        line.first += 1;
+        line.used += cost;
+        // There may be room for the next one too.
+        self.moved.notify_all();
         Reservation { budget: self, cost }
     }
 }
 
 impl Drop for Reservation<'_> {
     fn drop(&mut self) {
-        *self.budget.used.lock().expect(NOT_POISONED) -= self.cost;
-        self.budget.freed.notify_all();
+        self.budget.line.lock().expect(NOT_POISONED).used -= self.cost;
+        self.budget.moved.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    #[test]
+    fn memory_is_given_out_in_order() {
+        let budget = MemoryBudget::of(10);
+        let first = budget.reserve(4);
+        let (sender, order) = channel();
+        thread::scope(|scope| {
+            // The large one waits for the first, and the small one, for which there is room, for the large one.
+            for (number, cost) in [(1, 10), (2, 4)] {
+                let (budget, sender) = (&budget, sender.clone());
+                scope.spawn(move || {
+                    let _reservation = budget.reserve(cost);
+                    sender.send(cost).unwrap();
+                });
+                while budget.line.lock().unwrap().next <= number {
+                    thread::yield_now();
+                }
+            }
+            assert!(order.try_recv().is_err(), "nobody goes before the large one");
+            drop(first);
+            assert_eq!([order.recv().unwrap(), order.recv().unwrap()], [10, 4]);
+        });
+        assert_eq!(budget.line.lock().unwrap().used, 0);
     }
 }

@@ -163,17 +163,20 @@ impl Shared {
         }
         let preparation = ticket.model.predictor.preparation();
         // A decoder that panics at a file must not take the thread with it.
-        let prepare = || self.decoder.prepare(&photo.file, preparation);
+        let is_wanted = || !ticket.is_abandoned();
+        let prepare = || self.decoder.prepare_if(&photo.file, preparation, is_wanted);
         let prepared = catch_unwind(AssertUnwindSafe(prepare));
         drop(photo);
         ticket.since = Instant::now();
         ticket.times.decode = ticket.since - started;
         self.metrics.stage("decode", ticket.times.decode);
         match prepared {
-            Ok(Ok((pixels, region))) => {
+            Ok(Ok(Some((pixels, region)))) => {
                 let prepared = Prepared::Pixels(pixels);
                 return Some(Ready { ticket, prepared, region: Some(region) });
             }
+            // Its client left while it waited for memory.
+            Ok(Ok(None)) => {}
             Ok(Err(error)) => ticket.finish(Err(Failed::Photo(error))),
             Err(panic) => {
                 self.failed(&ticket.model, &message(&*panic));
