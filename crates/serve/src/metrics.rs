@@ -44,6 +44,8 @@ struct Counts {
     stages: BTreeMap<&'static str, Histogram>,
     /// By model and result.
     loads: BTreeMap<(String, &'static str), u64>,
+    /// By model.
+    lost: BTreeMap<String, u64>,
 }
 
 #[derive(Debug, Default)]
@@ -79,6 +81,11 @@ impl Metrics {
 
     pub(crate) fn load(&self, model: &str, result: &'static str) {
         *self.counts().loads.entry((model.to_owned(), result)).or_default() += 1;
+    }
+
+    /// The GPU of a model went away.
+    pub(crate) fn lost(&self, model: &str) {
+        *self.counts().lost.entry(model.to_owned()).or_default() += 1;
     }
 
     pub(crate) fn stage(&self, stage: &'static str, time: Duration) {
@@ -141,6 +148,11 @@ impl Metrics {
         text.family(name, "counter", "Loaded models, by model and result.");
         for ((model, result), &count) in &counts.loads {
             text.value(name, &[("model", model), ("result", result)], count);
+        }
+        let name = "resnet_gpus_lost_total";
+        text.family(name, "counter", "GPUs that went away, by model.");
+        for (model, &count) in &counts.lost {
+            text.value(name, &[("model", model)], count);
         }
         let name = "resnet_request_seconds";
         text.family(name, "histogram", "From the head of a request to its answer, by route.");
@@ -225,6 +237,7 @@ mod tests {
         let metrics = Metrics::default();
         metrics.refusal("body_too_large");
         metrics.load("net", "ok");
+        metrics.lost("net");
         metrics.stage("queue", Duration::ZERO);
         let text = metrics.text(0, 0);
         for line in text.lines().filter(|line| !line.starts_with('#')) {

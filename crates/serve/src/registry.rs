@@ -50,6 +50,8 @@ struct Seen {
     loaded: Option<Fingerprint>,
     /// As it was when it was last looked at.
     last: Option<Fingerprint>,
+    /// Whether its GPU was lost when it was last looked at.
+    is_lost: bool,
 }
 
 /// Names, sizes and times of a file, or of the files in a folder: another one tells of a change.
@@ -95,18 +97,17 @@ impl Registry {
             let detail = format!("there is no such model: the models are {}", names.join(", "));
             return Err(Problem::new(StatusCode::NOT_FOUND, "unknown_model", detail));
         };
-        let loading = || Problem::unavailable("not_ready", "the model is being loaded", 1);
-        entry.current().ok_or_else(loading)
+        entry.in_service()
     }
 
     /// Models in service.
     pub(crate) fn ready(&self) -> Vec<Arc<Served>> {
-        self.entries.iter().filter_map(Entry::current).collect()
+        self.entries.iter().filter_map(|entry| entry.in_service().ok()).collect()
     }
 
-    /// Whether all models are in service.
-    pub(crate) fn is_ready(&self) -> bool {
-        self.entries.iter().all(|entry| entry.current().is_some())
+    /// Why not all models are in service.
+    pub(crate) fn unready(&self) -> Option<Problem> {
+        self.entries.iter().find_map(|entry| entry.in_service().err())
     }
 
     /// Loads all models for the first time.
@@ -123,10 +124,17 @@ impl Registry {
             let mut seen = entry.seen();
             let now = entry.fingerprint();
             let is_settled = now.is_some() && now == seen.last;
-            let is_due = which == Reload::All || (is_settled && now != seen.loaded);
-            seen.last = now;
+            let is_lost = entry.current().is_some_and(|served| served.is_lost());
+            // Once: there may be another GPU, or none.
+            let is_newly_lost = is_lost && !seen.is_lost;
+            let has_changed = is_settled && now != seen.loaded;
+            let is_due = which == Reload::All || has_changed || is_newly_lost;
+            (seen.last, seen.is_lost) = (now, is_lost);
             if is_due && let Err(error) = self.replace(entry, &mut seen) {
-                let kept = "the model before stays in service";
+                let kept = match is_lost {
+                    false => "the model before stays in service",
+                    true => "no model is in service: the GPU of the one before was lost",
+                };
                 let fields = json!({ "model": entry.name, "error": error, "detail": kept });
                 self.log.write("load_failed", fields);
             }
@@ -164,6 +172,7 @@ impl Registry {
             "memory_bytes": served.memory(),
             "ms": started.elapsed().as_millis() as u64,
         });
+        seen.is_lost = false;
         *entry.current.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(served));
         self.log.write("loaded", fields);
         Ok(())
@@ -173,6 +182,19 @@ impl Registry {
 impl Entry {
     fn current(&self) -> Option<Arc<Served>> {
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The model, or why it is not in service.
+    fn in_service(&self) -> Result<Arc<Served>, Problem> {
+        match self.current() {
+            Some(served) if served.is_lost() => {
+                let remedy = "the log of the service says whether it could be loaded again";
+                let detail = format!("the GPU of the model {} was lost: {remedy}", self.name);
+                Err(Problem::unavailable("gpu_lost", detail, 10))
+            }
+            Some(served) => Ok(served),
+            None => Err(Problem::unavailable("not_ready", "the model is being loaded", 1)),
+        }
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {

@@ -1,6 +1,9 @@
 //! A model in service: how photos are prepared for it, and the plans that compute.
 
-use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{
+    Mutex, MutexGuard, PoisonError, TryLockError,
+    atomic::{AtomicBool, Ordering},
+};
 
 use resnet::{
     cam::ActivationMap,
@@ -25,6 +28,8 @@ pub(crate) struct Served {
     alone: Vec<Plan>,
     /// None if the network has no heat maps.
     features: Option<Plan>,
+    /// Whether its GPU went away.
+    is_lost: AtomicBool,
 }
 
 /// Which threads compute a batch.
@@ -99,7 +104,18 @@ impl Served {
             Err(PredictorError::Plan { source: PlanError::Graph(_), .. }) => None,
             Err(error) => return Err(error),
         };
-        Ok(Served { name: name.to_owned(), predictor, logits, alone, features })
+        let (name, is_lost) = (name.to_owned(), AtomicBool::new(false));
+        Ok(Served { name, predictor, logits, alone, features, is_lost })
+    }
+
+    /// Whether its GPU went away: it computes nothing any more.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.is_lost.load(Ordering::Relaxed)
+    }
+
+    /// Its GPU went away. Returns whether that is new.
+    pub(crate) fn lose(&self) -> bool {
+        !self.is_lost.swap(true, Ordering::Relaxed)
     }
 
     pub(crate) fn has_heat_maps(&self) -> bool {

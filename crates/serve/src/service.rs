@@ -73,9 +73,17 @@ impl Service {
         Ok(Service { settings, registry, metrics, log, workers, bodies, queue, is_draining })
     }
 
+    /// Why new requests are not welcome.
+    pub(crate) fn unready(&self) -> Option<Problem> {
+        if self.is_draining() {
+            return Some(Problem::unavailable("not_ready", "the service ends", 1));
+        }
+        self.registry.unready()
+    }
+
     /// Whether new requests are welcome.
     pub(crate) fn is_ready(&self) -> bool {
-        !self.is_draining() && self.registry.is_ready()
+        self.unready().is_none()
     }
 
     /// Whether it ends: connections are closed after their next answer.

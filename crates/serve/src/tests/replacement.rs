@@ -114,7 +114,7 @@ fn a_file_that_has_changed_is_loaded_once_it_is_still() {
         Arc::clone(&metrics),
     );
     let class = || registry.get(None).unwrap().predictor.classes()[0].clone();
-    assert!(!registry.is_ready() && registry.get(None).is_err());
+    assert!(registry.unready().is_some() && registry.get(None).is_err());
     registry.load().unwrap();
     let look = || registry.reload(Reload::Changed);
     look();
@@ -139,6 +139,36 @@ fn a_file_that_has_changed_is_loaded_once_it_is_still() {
     assert!(
         Registry::new(vec![("net".to_owned(), source)], &settings(), log, metrics).load().is_err()
     );
+}
+
+#[test]
+fn a_model_whose_gpu_is_lost_is_out_of_service_and_loaded_again_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("net.safetensors");
+    write(&path, "a");
+    let source: Box<dyn crate::ModelSource> = Box::new(Source(Some(path.clone())));
+    let (sources, metrics) = (vec![("net".to_owned(), source)], Arc::new(Metrics::default()));
+    let registry = Registry::new(sources, &settings(), Log::new(|_| {}), Arc::clone(&metrics));
+    registry.load().unwrap();
+    let look = || registry.reload(Reload::Changed);
+    look();
+    let lose = || registry.get(None).unwrap().lose();
+    assert!(lose());
+    for problem in [registry.get(None).unwrap_err(), registry.unready().unwrap()] {
+        assert_eq!((problem.status.as_u16(), problem.code), (503, "gpu_lost"));
+        assert!(problem.detail.contains("net"), "{}", problem.detail);
+    }
+    assert!(registry.ready().is_empty());
+    look();
+    assert!(registry.unready().is_none(), "it was loaded again");
+    lose();
+    fs::remove_file(&path).unwrap();
+    (0..3).for_each(|_| look());
+    assert_eq!(registry.unready().unwrap().code, "gpu_lost");
+    let text = metrics.text(0, 0);
+    for line in ["result=\"ok\"} 2", "result=\"failed\"} 1"] {
+        assert!(text.contains(line), "{text}");
+    }
 }
 
 fn settings() -> Settings {

@@ -229,7 +229,12 @@ impl Shared {
         self.metrics.stage("compute", time);
         self.metrics.batch(&model.name, images, time);
         let computed = match computed {
-            Ok(computed) => computed.map_err(|error| error.to_string()),
+            Ok(computed) => computed.map_err(|error| {
+                if error.is_lost() && model.lose() {
+                    self.metrics.lost(&model.name);
+                }
+                error.to_string()
+            }),
             Err(panic) => Err(message(&*panic)),
         };
         let computed = match computed {
