@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     fmt::Write,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -26,6 +26,8 @@ pub(crate) struct Metrics {
     pub(crate) connections: AtomicUsize,
     /// Seconds per image, of recent batches (the bits of an f64).
     pace: AtomicU64,
+    /// Lines of the log that were dropped.
+    dropped_lines: Arc<AtomicU64>,
 }
 
 #[derive(Debug, Default)]
@@ -65,6 +67,11 @@ impl Histogram {
 }
 
 impl Metrics {
+    /// Of nothing yet, with the count of the lines that the log drops.
+    pub(crate) fn new(dropped_lines: Arc<AtomicU64>) -> Metrics {
+        Metrics { dropped_lines, ..Metrics::default() }
+    }
+
     fn counts(&self) -> MutexGuard<'_, Counts> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -154,6 +161,9 @@ impl Metrics {
         for (model, &count) in &counts.lost {
             text.value(name, &[("model", model)], count);
         }
+        let name = "resnet_log_lines_dropped_total";
+        text.family(name, "counter", "Lines of the log that nobody read in time.");
+        text.value(name, &[], self.dropped_lines.load(Ordering::Relaxed));
         let name = "resnet_request_seconds";
         text.family(name, "histogram", "From the head of a request to its answer, by route.");
         for (route, histogram) in &counts.seconds {
@@ -225,6 +235,7 @@ mod tests {
             "resnet_request_seconds_bucket{route=\"/v1/predict\",le=\"0.005\"} 1",
             "resnet_requests_total{route=\"/v1/predict\",status=\"200\"} 1",
             "resnet_models_ready 1",
+            "resnet_log_lines_dropped_total 0",
         ] {
             assert!(text.lines().any(|l| l == line), "{line}\n{text}");
         }

@@ -64,7 +64,7 @@ impl Service {
         sources: Vec<(String, Box<dyn ModelSource>)>,
         log: Log,
     ) -> io::Result<Service> {
-        let metrics = Arc::new(Metrics::default());
+        let metrics = Arc::new(Metrics::new(log.dropped()));
         let registry = Registry::new(sources, &settings, log.clone(), Arc::clone(&metrics));
         let workers = Workers::new(&settings, Arc::clone(&metrics), log.clone())?;
         let permits = |n: usize| Arc::new(Semaphore::new(n.min(Semaphore::MAX_PERMITS)));

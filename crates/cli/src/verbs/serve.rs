@@ -50,7 +50,7 @@ impl ModelSource for Source {
 
 pub(crate) fn run(args: &ServeArgs, global: &Global) -> anyhow::Result<()> {
     give_freed_memory_back();
-    let log = Log::new(print::log);
+    let log = Log::on_a_thread(print::log).context("the system refuses a thread")?;
     let log = if global.quiet { log.errors_only() } else { log };
     let cpu = global.cpu()?;
     let mut sources: Vec<(String, Box<dyn ModelSource>)> = Vec::new();
@@ -70,7 +70,9 @@ pub(crate) fn run(args: &ServeArgs, global: &Global) -> anyhow::Result<()> {
             open_page(address, &notes);
         }
     };
-    Ok(resnet_serve::run(settings(args, global)?, sources, log, listening)?)
+    let served = resnet_serve::run(settings(args, global)?, sources, log.clone(), listening);
+    log.flush();
+    Ok(served?)
 }
 
 /// Opens the page in the browser. It waits for the models itself.

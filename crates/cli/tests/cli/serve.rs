@@ -98,6 +98,25 @@ fn it_answers_as_predict_reloads_at_sighup_and_ends_at_sigterm() {
 }
 
 #[test]
+#[cfg(unix)]
+fn a_log_that_nobody_reads_keeps_no_request_waiting() {
+    let s = Sandbox::new();
+    let mut serving = Serving::start(&s, &["demo"]);
+    // Their lines are more than a pipe holds.
+    for _ in 0..1000 {
+        let mut stream = TcpStream::connect(&serving.address).unwrap();
+        stream.set_read_timeout(Some(std::time::Duration::from_secs(60))).unwrap();
+        write!(stream, "GET /v1/models HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    }
+    serving.signal("-TERM");
+    serving.event("ended");
+    assert_eq!(serving.child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
 fn wrong_usage_is_named() {
     let s = Sandbox::new();
     fs::write(s.path("empty"), "\n\n").unwrap();
