@@ -100,8 +100,10 @@ async fn run(
     name: Option<&str>,
     request: Request,
 ) -> Result<Response<Body>, Problem> {
-    let model = service.registry.get(name)?;
+    // Whether it is there is told at once, but no body that arrives slowly keeps a model that is replaced.
+    service.registry.get(name)?;
     let (parts, body) = service.read(request).await?;
+    let model = service.registry.get(name)?;
     let (query, most) = (parts.uri.query(), service.settings.limits.images);
     let photos = block_in_place(|| photos(&parts.headers, query, &body, most, &service.bodies))?;
     // What it holds of the memory of bodies is now held by the photos.

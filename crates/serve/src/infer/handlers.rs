@@ -88,8 +88,10 @@ pub(crate) async fn infer(
     Path(named): Path<Named>,
     request: Request,
 ) -> Result<Response<Body>, Problem> {
-    let model = named.find(&service)?;
+    // As for photos: the model is that of when the body has arrived.
+    named.find(&service)?;
     let (parts, body) = service.read(request).await?;
+    let model = named.find(&service)?;
     let (preparation, most) = (model.predictor.preparation(), service.settings.limits.images);
     let read = || Inference::read(&parts.headers, &body, preparation, most);
     let Inference { id, images, binary } = block_in_place(read)?;

@@ -14,11 +14,15 @@ use resnet::{
     predictor::Computes,
 };
 use resnet_formats::Tensor;
-use tokio::task::{JoinSet, spawn_blocking};
+use tokio::{
+    io::AsyncWriteExt,
+    net::TcpStream,
+    task::{JoinSet, spawn_blocking},
+};
 
 use super::{
-    client::{get, post},
-    running::{Running, Source, photos},
+    client::{Reply, get, head, post},
+    running::{Running, Source, photos, until},
 };
 use crate::{
     Log, Settings,
@@ -98,6 +102,33 @@ async fn under_load_every_request_is_answered_by_one_model_or_the_other() {
     let failed = running.logged("load_failed");
     assert!(failed[1]["error"].as_str().unwrap().contains("are NaN or infinite"), "{failed:?}");
     assert_eq!(running.metric("resnet_model_loads_total{model=\"net\",result=\"failed\"}"), 2.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_arrives_slowly_keeps_no_model_that_is_replaced() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("net.safetensors");
+    write(&path, "a");
+    let source: Box<dyn crate::ModelSource> = Box::new(Source(Some(path.clone())));
+    let running = Running::start(Settings::default(), vec![("net".to_owned(), source)]).await;
+    let before = Arc::downgrade(&running.model());
+    let (files, _) = photos(Computes::Logits);
+    let all = running.service.bodies.available_permits();
+    let mut stream = TcpStream::connect(running.address).await.unwrap();
+    stream.write_all(&head("POST /v1/predict", &[], files[0].len())).await.unwrap();
+    stream.write_all(&files[0][..1]).await.unwrap();
+    until(|| running.service.bodies.available_permits() < all).await;
+    write(&path, "b");
+    reload(&running).await;
+    until(|| before.strong_count() == 0).await;
+    stream.write_all(&files[0][1..]).await.unwrap();
+    let reply = Reply::read(&mut stream).await.json();
+    let class = reply["predictions"][0]["top"][0]["class"].as_str().unwrap().to_owned();
+    assert!(class.starts_with('b'), "{class}");
+    // A name that is unknown is told without the body.
+    let mut stream = TcpStream::connect(running.address).await.unwrap();
+    stream.write_all(&head("POST /v1/models/none/predict", &[], 9)).await.unwrap();
+    Reply::read(&mut stream).await.is_problem(404, "unknown_model");
 }
 
 #[test]
