@@ -21,6 +21,7 @@ use crate::{
     infer,
     problem::{Problem, Refusal},
     service::{Details, Service},
+    work::Times,
 };
 
 /// Routes that need no token: they hold nothing of clients.
@@ -141,19 +142,27 @@ async fn other_origins(
     response
 }
 
-/// Counts a request while it is answered.
-struct InFlight(Arc<Service>);
+/// Counts a request while it is answered, and one whose client leaves before.
+struct InFlight {
+    service: Arc<Service>,
+    route: String,
+    is_answered: bool,
+}
 
 impl InFlight {
-    fn new(service: &Arc<Service>) -> InFlight {
+    fn new(service: &Arc<Service>, route: String) -> InFlight {
         service.metrics.in_flight.fetch_add(1, Ordering::Relaxed);
-        InFlight(Arc::clone(service))
+        InFlight { service: Arc::clone(service), route, is_answered: false }
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.metrics.in_flight.fetch_sub(1, Ordering::Relaxed);
+        let metrics = &self.service.metrics;
+        if !self.is_answered {
+            metrics.cancelled(&self.route);
+        }
+        metrics.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -163,11 +172,13 @@ async fn observe(
     request: Request,
     next: Next,
 ) -> Response<Body> {
-    let (started, _in_flight) = (Instant::now(), InFlight::new(&service));
+    let started = Instant::now();
     // The pattern of the route, never what a client wrote.
     let route = request.extensions().get::<MatchedPath>();
     let route = route.map_or("other", MatchedPath::as_str).to_owned();
+    let mut in_flight = InFlight::new(&service, route.clone());
     let mut response = next.run(request).await;
+    in_flight.is_answered = true;
     let (status, time) = (response.status(), started.elapsed());
     let nosniff = HeaderValue::from_static("nosniff");
     response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
@@ -184,13 +195,14 @@ async fn observe(
         service.metrics.refusal(code);
         line["code"] = json!(code);
     }
-    if let Some(details) = response.extensions().get::<Details>() {
-        let Details { model, images, queue, decode, compute } = details;
+    if let Some(Details { model, images, times }) = response.extensions().get::<Details>() {
         line["model"] = json!(model);
         line["images"] = json!(images);
-        line["queue_ms"] = json!(milliseconds(*queue));
-        line["decode_ms"] = json!(milliseconds(*decode));
-        line["compute_ms"] = json!(milliseconds(*compute));
+        if let Some(Times { queue, decode, compute }) = times {
+            line["queue_ms"] = json!(milliseconds(*queue));
+            line["decode_ms"] = json!(milliseconds(*decode));
+            line["compute_ms"] = json!(milliseconds(*compute));
+        }
     }
     service.log.write("request", line);
     response

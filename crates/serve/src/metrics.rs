@@ -35,6 +35,8 @@ struct Counts {
     /// By route and status.
     requests: BTreeMap<(String, u16), u64>,
     /// By route.
+    cancelled: BTreeMap<String, u64>,
+    /// By route.
     seconds: BTreeMap<String, Histogram>,
     /// By code of the problem.
     refusals: BTreeMap<&'static str, u64>,
@@ -80,6 +82,11 @@ impl Metrics {
         let mut counts = self.counts();
         *counts.requests.entry((route.to_owned(), status)).or_default() += 1;
         counts.seconds.entry(route.to_owned()).or_default().add(&SECONDS, time.as_secs_f64());
+    }
+
+    /// The client left before the answer.
+    pub(crate) fn cancelled(&self, route: &str) {
+        *self.counts().cancelled.entry(route.to_owned()).or_default() += 1;
     }
 
     pub(crate) fn refusal(&self, code: &'static str) {
@@ -140,6 +147,11 @@ impl Metrics {
         text.family(name, "counter", "Answered requests, by route and status.");
         for ((route, status), &count) in &counts.requests {
             text.value(name, &[("route", route), ("status", &status.to_string())], count);
+        }
+        let name = "resnet_requests_cancelled_total";
+        text.family(name, "counter", "Requests whose clients left before the answer, by route.");
+        for (route, &count) in &counts.cancelled {
+            text.value(name, &[("route", route)], count);
         }
         let name = "resnet_refusals_total";
         text.family(name, "counter", "Answers that are problems, by their code.");
@@ -249,6 +261,7 @@ mod tests {
         metrics.refusal("body_too_large");
         metrics.load("net", "ok");
         metrics.lost("net");
+        metrics.cancelled("/v1/predict");
         metrics.stage("queue", Duration::ZERO);
         let text = metrics.text(0, 0);
         for line in text.lines().filter(|line| !line.starts_with('#')) {

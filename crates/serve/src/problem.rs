@@ -9,6 +9,8 @@ use axum::{
 };
 use serde_json::json;
 
+use crate::service::Details;
+
 /// Characters of a detail, at most: some repeat what a client sent, which can be as long as its body.
 const DETAIL: usize = 1000;
 
@@ -20,6 +22,8 @@ pub(crate) struct Problem {
     pub(crate) detail: Cow<'static, str>,
     /// Seconds after which the request may be sent again.
     pub(crate) retry_after: Option<u64>,
+    /// What the log has of the request, if it is known for which model it is.
+    pub(crate) details: Option<Box<Details>>,
 }
 
 impl Problem {
@@ -32,7 +36,12 @@ impl Problem {
         if let Some((end, _)) = detail.char_indices().nth(DETAIL) {
             detail = format!("{}...", &detail[..end]).into();
         }
-        Problem { status, code, detail, retry_after: None }
+        Problem { status, code, detail, retry_after: None, details: None }
+    }
+
+    /// With what the log has of the request.
+    pub(crate) fn with(self, details: Details) -> Problem {
+        Problem { details: Some(Box::new(details)), ..self }
     }
 
     /// A request that cannot be understood.
@@ -91,6 +100,9 @@ impl IntoResponse for Problem {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response.extensions_mut().insert(Refusal(self.code));
+        if let Some(details) = self.details {
+            response.extensions_mut().insert(*details);
+        }
         response
     }
 }

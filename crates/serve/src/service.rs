@@ -6,13 +6,12 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
 };
 
 use axum::{
-    body::Bytes,
+    body::{Body, Bytes},
     extract::Request,
-    http::{StatusCode, request::Parts},
+    http::{Response, StatusCode, request::Parts},
 };
 use serde_json::Value;
 use tokio::{sync::Semaphore, time::timeout};
@@ -26,7 +25,7 @@ use crate::{
     request,
     served::Served,
     settings::{READ_AHEAD, Settings},
-    work::{Answer, Failed, Image, Workers},
+    work::{Answer, Failed, Image, Times, Workers},
 };
 
 /// Bytes that are made of a byte of a body, at most: in JSON a number of four bytes is written in two.
@@ -48,14 +47,16 @@ pub(crate) struct Service {
     is_draining: AtomicBool,
 }
 
-/// What the log has of a request that was computed.
-#[derive(Clone, Debug)]
+/// What came of the images of a request, in its order, and what the log has of it.
+pub(crate) type Answers = (Vec<Result<Answer, Failed>>, Details);
+
+/// What the log has of a request for a model.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Details {
     pub(crate) model: String,
     pub(crate) images: usize,
-    pub(crate) queue: Duration,
-    pub(crate) decode: Duration,
-    pub(crate) compute: Duration,
+    /// Of each stage the longest of an image, once all images have ended.
+    pub(crate) times: Option<Times>,
 }
 
 impl Service {
@@ -122,26 +123,33 @@ impl Service {
         &self,
         model: &Arc<Served>,
         images: Vec<Image>,
-    ) -> Result<Vec<Result<Answer, Failed>>, Problem> {
+    ) -> Result<Answers, Problem> {
+        let mut details = Details::new(model, images.len());
         let places = Arc::clone(&self.queue).try_acquire_many_owned(images.len() as u32);
-        let places = places.map_err(|_| {
+        let Ok(places) = places else {
             let detail = "the queue is full: try again later, or send fewer images at once";
             let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "queue_full", detail);
             let retry_after = Some(self.metrics.retry_after(self.pending()));
-            Problem { retry_after, ..problem }
-        })?;
-        let receivers = self.workers.submit(model, images, places);
-        let answers = async {
-            let mut answers = Vec::with_capacity(receivers.len());
-            for receiver in receivers {
-                answers.push(receiver.await.unwrap_or(Err(Failed::Internal)));
-            }
-            answers
+            return Err(Problem { retry_after, ..problem }.with(details));
         };
-        timeout(self.settings.limits.request_time, answers).await.map_err(|_| {
+        let receivers = self.workers.submit(model, images, places);
+        let outcomes = async {
+            let (mut answers, mut longest) = (Vec::with_capacity(receivers.len()), Times::default());
+            for receiver in receivers {
+                let lost = (Err(Failed::Internal), Times::default());
+                let (answer, times) = receiver.await.unwrap_or(lost);
+                answers.push(answer);
+                longest = longest.longest(times);
+            }
+            (answers, longest)
+        };
+        let Ok((answers, times)) = timeout(self.settings.limits.request_time, outcomes).await else {
             let detail = "the request was not computed in time: try again later";
-            Problem::unavailable("timeout", detail, self.metrics.retry_after(self.pending()))
-        })
+            let retry_after = self.metrics.retry_after(self.pending());
+            return Err(Problem::unavailable("timeout", detail, retry_after).with(details));
+        };
+        details.times = Some(times);
+        Ok((answers, details))
     }
 
     /// Bytes of memory that the service takes at most, part by part and in all.
@@ -168,20 +176,22 @@ impl Service {
 }
 
 impl Details {
-    /// Of a request, from what was computed for its images.
-    pub(crate) fn new<'a>(
-        model: &Served,
-        images: usize,
-        answers: impl Iterator<Item = &'a Answer>,
-    ) -> Details {
-        let none = Duration::ZERO;
-        let name = model.name.clone();
-        let of = Details { model: name, images, queue: none, decode: none, compute: none };
-        answers.fold(of, |of, Answer { times, .. }| Details {
-            queue: of.queue.max(times.queue),
-            decode: of.decode.max(times.decode),
-            compute: of.compute.max(times.compute),
-            ..of
-        })
+    /// Of a request that is not computed yet.
+    pub(crate) fn new(model: &Served, images: usize) -> Details {
+        Details { model: model.name.clone(), images, times: None }
+    }
+
+    /// Adds it to an answer.
+    pub(crate) fn add_to(
+        self,
+        answer: Result<Response<Body>, Problem>,
+    ) -> Result<Response<Body>, Problem> {
+        match answer {
+            Ok(mut response) => {
+                response.extensions_mut().insert(self);
+                Ok(response)
+            }
+            Err(problem) => Err(problem.with(self)),
+        }
     }
 }

@@ -2,7 +2,9 @@
 
 use std::{
     net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs},
+    panic,
     path::{Path, PathBuf},
+    thread,
 };
 
 use anyhow::{Context, bail};
@@ -52,6 +54,7 @@ pub(crate) fn run(args: &ServeArgs, global: &Global) -> anyhow::Result<()> {
     give_freed_memory_back();
     let log = Log::on_a_thread(print::log).context("the system refuses a thread")?;
     let log = if global.quiet { log.errors_only() } else { log };
+    log_panics(&log);
     let cpu = global.cpu()?;
     let mut sources: Vec<(String, Box<dyn ModelSource>)> = Vec::new();
     for NamedPath { name, path } in models(args)? {
@@ -73,6 +76,18 @@ pub(crate) fn run(args: &ServeArgs, global: &Global) -> anyhow::Result<()> {
     let served = resnet_serve::run(settings(args, global)?, sources, log.clone(), listening);
     log.flush();
     Ok(served?)
+}
+
+/// From now on a panic is a line of the log too.
+fn log_panics(log: &Log) {
+    let log = log.clone();
+    panic::set_hook(Box::new(move |panic| {
+        log.write("failed", json!({ "error": panic.to_string() }));
+        // The program ends with its first thread.
+        if thread::current().name() == Some("main") {
+            log.flush();
+        }
+    }));
 }
 
 /// Opens the page in the browser. It waits for the models itself.

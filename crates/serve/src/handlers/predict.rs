@@ -112,15 +112,15 @@ async fn run(
     if heat_map && !model.has_heat_maps() {
         let detail = "the network has no heat maps: it does not end in a global pool and one \
                       linear layer";
-        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "no_heat_maps", detail));
+        let problem = Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "no_heat_maps", detail);
+        return Err(problem.with(Details::new(&model, photos.files.len())));
     }
     let images: Vec<_> =
         photos.files.into_iter().map(|file| Image::Photo(Photo { file, heat_map })).collect();
-    let answers = service.compute(&model, images).await?;
+    let (answers, details) = service.compute(&model, images).await?;
     if let Some(problem) = unreadable(&answers) {
-        return Err(problem);
+        return Err(problem.with(details));
     }
-    let details = Details::new(&model, answers.len(), answers.iter().flatten());
     let predicted = block_in_place(|| {
         let several = answers.len() > 1;
         let predictions = answers.into_iter().enumerate().map(|(index, answer)| match answer {
@@ -132,9 +132,8 @@ async fn run(
         let predicted = Predicted { model: &model.name, predictions: predictions.collect() };
         serde_json::to_vec(&predicted).expect("these types are always JSON")
     });
-    let mut response = answer("application/json", service.hold(predicted)?);
-    response.extensions_mut().insert(details);
-    Ok(response)
+    let predicted = service.hold(predicted).map(|body| answer("application/json", body));
+    details.add_to(predicted)
 }
 
 /// The error of a request without any image that could be read.

@@ -16,7 +16,7 @@ use crate::{
     handlers::{healthz, json as json_answer, readyz},
     problem::Problem,
     served::Served,
-    service::{Details, Service},
+    service::Service,
     work::{Failed, Image},
 };
 
@@ -98,19 +98,20 @@ pub(crate) async fn infer(
     drop(body);
     let images: Vec<_> = images.into_iter().map(Image::Prepared).collect();
     let count = images.len();
-    let answers = service.compute(&model, images).await?;
+    let (answers, details) = service.compute(&model, images).await?;
     let answers: Result<Vec<_>, Failed> = answers.into_iter().collect();
-    let answers = answers.map_err(|failed| match failed {
-        Failed::NotFinite => Problem::not_finite(),
-        Failed::Internal | Failed::Photo(_) => Problem::internal(),
+    let answers = answers.map_err(|failed| {
+        let problem = match failed {
+            Failed::NotFinite => Problem::not_finite(),
+            Failed::Internal | Failed::Photo(_) => Problem::internal(),
+        };
+        problem.with(details.clone())
     })?;
     let logits: Vec<f32> =
         answers.iter().flat_map(|answer| answer.logits.iter().copied()).collect();
     let output = outputs::Logits { model: &model.name, id: id.as_deref(), logits: &logits, count };
-    let mut response = match binary {
+    details.add_to(match binary {
         false => output.as_json(&service),
         true => output.as_bytes(&service),
-    }?;
-    response.extensions_mut().insert(Details::new(&model, count, answers.iter()));
-    Ok(response)
+    })
 }

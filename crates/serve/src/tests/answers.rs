@@ -111,6 +111,9 @@ async fn an_unreadable_image_spoils_no_other() {
     assert!(error(2).starts_with("image 2 is "), "{}", error(2));
     let none = post(running.address, "/v1/predict", FORM, &form([&text, &cut])).await;
     none.is_problem(422, "unreadable_image");
+    let line = &running.logged("request")[1];
+    assert_eq!((&line["model"], &line["images"]), (&"demo".into(), &2.into()));
+    assert!(line["decode_ms"].is_number(), "{line}");
     let one = post(running.address, "/v1/predict", "image/png", &text).await;
     let detail = one.is_problem(422, "unreadable_image").json()["detail"].clone();
     assert!(detail.as_str().unwrap().starts_with("the file is not an image"), "{detail}");

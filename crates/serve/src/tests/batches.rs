@@ -60,6 +60,8 @@ async fn an_image_whose_client_is_gone_is_not_computed() {
     drop(held);
     assert_eq!(first.await.unwrap().status, 200);
     running.pending(0).await;
+    let cancelled = "resnet_requests_cancelled_total{route=\"/v1/predict\"}";
+    assert_eq!(running.metric(cancelled), 1.0);
     assert_eq!(running.metric("resnet_images_total{model=\"demo\"}"), 1.0);
 }
 
@@ -90,7 +92,7 @@ async fn a_panic_is_in_the_log_and_ends_nothing() {
     let running = Running::demo(Limits::default()).await;
     // Requests are checked: none has too few values.
     let images = vec![Image::Prepared(Prepared::Values(vec![0.0]))];
-    let answers = running.service.compute(&running.model(), images).await.unwrap();
+    let (answers, _) = running.service.compute(&running.model(), images).await.unwrap();
     assert!(matches!(answers[..], [Err(Failed::Internal)]), "{answers:?}");
     let failed = running.logged("failed");
     assert_eq!((failed.len(), &failed[0]["model"]), (1, &"demo".into()));
@@ -119,6 +121,6 @@ async fn an_output_that_is_no_number_is_a_problem() {
     let reply = post(running.address, "/v1/predict", "image/x", &files[0]).await;
     reply.is_problem(500, "not_finite");
     let images = vec![Image::Prepared(Prepared::Values(vec![0.0; 3 * 32 * 32]))];
-    let answers = running.service.compute(&running.model(), images).await.unwrap();
+    let (answers, _) = running.service.compute(&running.model(), images).await.unwrap();
     assert!(matches!(answers[..], [Err(Failed::NotFinite)]), "{answers:?}");
 }

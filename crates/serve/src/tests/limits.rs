@@ -81,6 +81,9 @@ async fn a_full_queue_refuses_and_then_takes_again() {
     // One has room, but two have not.
     let both = br#"{"images": ["eA", "eA"]}"#;
     post(address, PREDICT, "application/json", both).await.is_problem(429, "queue_full");
+    let line = &running.logged("request")[0];
+    let (code, images) = (&line["code"], &line["images"]);
+    assert_eq!((code, &line["model"], images), (&"queue_full".into(), &"demo".into(), &2.into()));
     assert_eq!(running.service.pending(), 1);
     drop(held);
     assert_eq!(first.await.unwrap().status, 200);
@@ -94,6 +97,9 @@ async fn what_is_not_computed_in_time_is_given_up() {
     let held = Held::new(running.model(), Kind::Photos);
     let reply = post(running.address, PREDICT, "image/x", &files[0]).await;
     reply.is_problem(503, "timeout");
+    let line = &running.logged("request")[0];
+    assert_eq!((&line["model"], &line["images"]), (&"demo".into(), &1.into()));
+    assert!(line["total_ms"].is_number() && line["compute_ms"].is_null(), "{line}");
     drop(held);
     running.pending(0).await;
 }

@@ -165,7 +165,7 @@ mod tests {
     use tokio::sync::{Semaphore, oneshot};
 
     use super::{
-        super::image::{Answer, Failed, Ticket},
+        super::image::{Outcome, Ticket},
         *,
     };
     use crate::served::Prepared;
@@ -178,7 +178,7 @@ mod tests {
         model: Arc<Served>,
         groups: Groups,
         /// Of clients that wait.
-        receivers: Vec<oneshot::Receiver<Result<Answer, Failed>>>,
+        receivers: Vec<oneshot::Receiver<Outcome>>,
         places: Arc<Semaphore>,
     }
 

@@ -36,7 +36,7 @@ impl Image {
     }
 }
 
-/// What was computed for an image, and how long that took.
+/// What was computed for an image.
 #[derive(Debug)]
 pub(crate) struct Answer {
     /// `[classes]`
@@ -45,16 +45,26 @@ pub(crate) struct Answer {
     pub(crate) map: Option<ActivationMap>,
     /// The part of the photo that the network saw.
     pub(crate) region: Option<Region>,
-    pub(crate) times: Times,
 }
 
 /// How long an image was in each stage.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Times {
     pub(crate) queue: Duration,
     pub(crate) decode: Duration,
     /// Of its whole batch.
     pub(crate) compute: Duration,
+}
+
+impl Times {
+    /// The longer time of each stage.
+    pub(crate) fn longest(self, other: Times) -> Times {
+        Times {
+            queue: self.queue.max(other.queue),
+            decode: self.decode.max(other.decode),
+            compute: self.compute.max(other.compute),
+        }
+    }
 }
 
 /// Why an image has no answer.
@@ -68,11 +78,14 @@ pub(crate) enum Failed {
     Internal,
 }
 
+/// How an image ends.
+pub(crate) type Outcome = (Result<Answer, Failed>, Times);
+
 /// What an image carries with it: to whom the answer goes, and its place in the queue.
 pub(super) struct Ticket {
     pub(super) model: Arc<Served>,
     pub(super) kind: Kind,
-    answer: oneshot::Sender<Result<Answer, Failed>>,
+    answer: oneshot::Sender<Outcome>,
     place: OwnedSemaphorePermit,
     pub(super) times: Times,
     /// Since when it waits.
@@ -91,7 +104,7 @@ impl Ticket {
         model: Arc<Served>,
         kind: Kind,
         place: OwnedSemaphorePermit,
-    ) -> (Ticket, oneshot::Receiver<Result<Answer, Failed>>) {
+    ) -> (Ticket, oneshot::Receiver<Outcome>) {
         let (answer, receiver) = oneshot::channel();
         let (times, since) = (Times::default(), Instant::now());
         (Ticket { model, kind, answer, place, times, since }, receiver)
@@ -108,10 +121,10 @@ impl Ticket {
     }
 
     pub(super) fn finish(self, result: Result<Answer, Failed>) {
-        let Ticket { answer, place, .. } = self;
+        let Ticket { answer, place, times, .. } = self;
         // There is room before the client knows of it.
         drop(place);
         // The client may be gone.
-        let _ = answer.send(result);
+        let _ = answer.send((result, times));
     }
 }

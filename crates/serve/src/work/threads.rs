@@ -16,7 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::{
     batch::{Groups, Next},
-    image::{Answer, Failed, Image, Photo, Ready, Ticket},
+    image::{Answer, Failed, Image, Outcome, Photo, Ready, Ticket},
 };
 use crate::{
     log::Log,
@@ -94,7 +94,7 @@ impl Workers {
         model: &Arc<Served>,
         images: Vec<Image>,
         mut places: OwnedSemaphorePermit,
-    ) -> Vec<oneshot::Receiver<Result<Answer, Failed>>> {
+    ) -> Vec<oneshot::Receiver<Outcome>> {
         let mut work = self.shared.lock();
         let submit = |image: Image| {
             let kind = image.kind();
@@ -226,6 +226,9 @@ impl Shared {
         let inputs: Vec<&Prepared> = batch.iter().map(|image| &image.prepared).collect();
         let computed = catch_unwind(AssertUnwindSafe(|| model.compute(kind, threads, &inputs)));
         let time = started.elapsed();
+        for image in &mut batch {
+            image.ticket.times.compute = time;
+        }
         self.metrics.stage("compute", time);
         self.metrics.batch(&model.name, images, time);
         let computed = match computed {
@@ -245,12 +248,10 @@ impl Shared {
                 return;
             }
         };
-        for (Ready { mut ticket, region, .. }, Computed { logits, map, is_finite }) in
+        for (Ready { ticket, region, .. }, Computed { logits, map, is_finite }) in
             batch.into_iter().zip(computed)
         {
-            ticket.times.compute = time;
-            let times = ticket.times;
-            let answer = Answer { logits, map, region, times };
+            let answer = Answer { logits, map, region };
             ticket.finish(if is_finite { Ok(answer) } else { Err(Failed::NotFinite) });
         }
     }
