@@ -100,26 +100,30 @@ fn is_equal(a: &[u8], b: &[u8]) -> bool {
     a.len() == b.len() && differences == 0
 }
 
-/// Allows pages of the origins in the settings to use the service.
+/// Refuses pages of other origins, but for those in the settings.
 async fn other_origins(
     State(service): State<Arc<Service>>,
     request: Request,
     next: Next,
 ) -> Response<Body> {
     let allowed = &service.settings.cors;
-    if allowed.is_empty() {
-        return next.run(request).await;
-    }
-    let is_asked = request.method() == Method::OPTIONS
+    let is_asked = !allowed.is_empty()
+        && request.method() == Method::OPTIONS
         && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
     let origin = request.headers().get(header::ORIGIN).cloned();
+    let is_own = origin.as_ref().is_none_or(|origin| is_own(origin, request.headers()));
     let origin = origin.filter(|origin| {
         allowed.iter().any(|one| one == "*" || one.as_bytes() == origin.as_bytes())
     });
+    let is_refused = request.method() == Method::POST && !is_own && origin.is_none();
     let mut response = match is_asked {
         true => StatusCode::NO_CONTENT.into_response(),
+        false if is_refused => foreign().into_response(),
         false => next.run(request).await,
     };
+    if allowed.is_empty() {
+        return response;
+    }
     let headers = response.headers_mut();
     headers.append(header::VARY, HeaderValue::from_static("Origin"));
     if let Some(origin) = origin {
@@ -140,6 +144,20 @@ async fn other_origins(
         }
     }
     response
+}
+
+/// Whether a page is one of the service: its origin is the host that the request names.
+fn is_own(origin: &HeaderValue, headers: &HeaderMap) -> bool {
+    let origin = origin.as_bytes();
+    let page = origin.strip_prefix(b"http://").or_else(|| origin.strip_prefix(b"https://"));
+    let host = headers.get(header::HOST).map(HeaderValue::as_bytes);
+    page.zip(host).is_some_and(|(page, host)| page.eq_ignore_ascii_case(host))
+}
+
+fn foreign() -> Problem {
+    let detail = "a page of another origin may not use the service, unless --cors names its \
+                  origin; a proxy before it has to pass the header Host on";
+    Problem::new(StatusCode::FORBIDDEN, "origin", detail)
 }
 
 /// Counts a request while it is answered, and one whose client leaves before.

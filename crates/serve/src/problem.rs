@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use axum::{
     body::Body,
+    extract::rejection::PathRejection,
     http::{HeaderValue, Response, StatusCode, header},
     response::IntoResponse,
 };
@@ -74,6 +75,12 @@ impl Problem {
     pub(crate) fn internal() -> Problem {
         let detail = "the service failed at this request: its log says more";
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
+    }
+}
+
+impl From<PathRejection> for Problem {
+    fn from(_: PathRejection) -> Problem {
+        Problem::invalid("the name in the path is no UTF-8")
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     body::Body,
-    extract::{Path, Request, State},
+    extract::{Path, Request, State, rejection::PathRejection},
     http::{Response, StatusCode},
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -89,9 +89,10 @@ pub(crate) async fn predict(
 /// By a model of this name.
 pub(crate) async fn predict_named(
     State(service): State<Arc<Service>>,
-    Path(name): Path<String>,
+    name: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Result<Response<Body>, Problem> {
+    let Path(name) = name?;
     run(&service, Some(&name), request).await
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     body::Body,
-    extract::{Path, Request, State},
+    extract::{Path, Request, State, rejection::PathRejection},
     http::{Response, StatusCode},
 };
 use serde::Deserialize;
@@ -19,6 +19,9 @@ use crate::{
     service::Service,
     work::{Failed, Image},
 };
+
+/// What a path names, unless it is no text.
+type Name = Result<Path<Named>, PathRejection>;
 
 /// The model that a path names.
 #[derive(Deserialize)]
@@ -58,9 +61,9 @@ pub(crate) async fn ready(service: State<Arc<Service>>) -> Result<Response<Body>
 /// Inputs and outputs of a model.
 pub(crate) async fn model(
     State(service): State<Arc<Service>>,
-    Path(named): Path<Named>,
+    named: Name,
 ) -> Result<Response<Body>, Problem> {
-    let model = named.find(&service)?;
+    let model = named?.find(&service)?;
     let preparation = model.predictor.preparation();
     let (channels, side) = (preparation.channels, preparation.image_size);
     let classes = model.predictor.classes().len();
@@ -76,18 +79,19 @@ pub(crate) async fn model(
 /// The model is loaded.
 pub(crate) async fn model_ready(
     State(service): State<Arc<Service>>,
-    Path(named): Path<Named>,
+    named: Name,
 ) -> Result<Response<Body>, Problem> {
-    let model = named.find(&service)?;
+    let model = named?.find(&service)?;
     Ok(json_answer(&json!({ "name": model.name, "ready": true })))
 }
 
 /// The logits of images.
 pub(crate) async fn infer(
     State(service): State<Arc<Service>>,
-    Path(named): Path<Named>,
+    named: Name,
     request: Request,
 ) -> Result<Response<Body>, Problem> {
+    let named = named?;
     // As for photos: the model is that of when the body has arrived.
     named.find(&service)?;
     let (parts, body) = service.read(request).await?;

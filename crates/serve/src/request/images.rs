@@ -117,8 +117,14 @@ fn of_json(
     let texts = image.iter().chain(&images);
     let decode = |(index, Text(text)): (usize, &Text<'_>)| {
         let data = text.strip_prefix("data:").and_then(|url| url.split_once(";base64,"));
+        let data = data.map_or(&**text, |(_, data)| data);
+        // MIME and the tool `base64` break lines.
+        let data = match data.contains(|c: char| c.is_ascii_whitespace()) {
+            true => Cow::Owned(data.split_ascii_whitespace().collect()),
+            false => Cow::Borrowed(data),
+        };
         let decoded = BASE64
-            .decode(data.map_or(&**text, |(_, data)| data))
+            .decode(&*data)
             .map_err(|error| Problem::invalid(format!("image {index} is not base64: {error}")))?;
         Held::of(decoded, memory).map(Held::freeze)
     };
@@ -163,6 +169,7 @@ mod tests {
             ("multipart/form-data; boundary=x", form),
             ("application/json; charset=utf-8", r#"{"image": "YWI="}"#),
             ("application/json", r#"{"images": ["YWI"]}"#),
+            ("application/json", r#"{"images": ["Y\r\nWI=\n"]}"#),
             ("application/json", r#"{"images": ["data:image/png;base64,YWI="]}"#),
         ] {
             let photos = of(kind, body).unwrap();

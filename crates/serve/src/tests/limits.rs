@@ -184,6 +184,12 @@ async fn wrong_requests_are_named() {
     post(address, PREDICT, "image/x", b"").await.is_problem(400, "invalid_request");
     post(address, "/v1/predict?top=1", "image/x", b"x").await.is_problem(400, "invalid_request");
     post(address, PREDICT, "text/html", b"x").await.is_problem(415, "media_type");
+    for path in ["/v1/models/%FF/predict", "/v2/models/%FF/infer"] {
+        post(address, path, "image/x", b"x").await.is_problem(400, "invalid_request");
+    }
+    for path in ["/v2/models/%FF", "/v2/models/demo/versions/%FF/ready"] {
+        get(address, path).await.is_problem(400, "invalid_request");
+    }
     for garbage in [&b"\x16\x03\x01\x02\0\x01\0"[..], b"\r\n\r\n\r\n", b"GET\r\n\r\n"] {
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(garbage).await.unwrap();

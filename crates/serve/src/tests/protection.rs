@@ -59,3 +59,27 @@ async fn pages_of_other_origins_are_allowed_by_name() {
     let reply = send(closed.address, "GET /v1/models", &origin, &[]).await;
     assert_eq!((reply.status, reply.header("access-control-allow-origin")), (200, None));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_of_other_origins_are_refused() {
+    let closed = start(Settings::default()).await;
+    let post = async |running: &Running, origin: &str| {
+        send(running.address, "POST /v1/predict", &[("Origin", origin)], b"no photo").await
+    };
+    for foreign in ["https://a.example", "http://x:8000", "http://x.example", "null", "x"] {
+        post(&closed, foreign).await.is_problem(403, "origin");
+    }
+    for own in ["http://x", "https://X"] {
+        post(&closed, own).await.is_problem(422, "unreadable_image");
+    }
+    let none = send(closed.address, "POST /v1/predict", &[], b"no photo").await;
+    none.is_problem(422, "unreadable_image");
+
+    let cors = vec!["https://a.example".to_owned()];
+    let named = start(Settings { cors, ..Settings::default() }).await;
+    post(&named, "https://a.example").await.is_problem(422, "unreadable_image");
+    post(&named, "http://x").await.is_problem(422, "unreadable_image");
+    post(&named, "https://b.example").await.is_problem(403, "origin");
+    let any = start(Settings { cors: vec!["*".to_owned()], ..Settings::default() }).await;
+    post(&any, "null").await.is_problem(422, "unreadable_image");
+}
