@@ -15,9 +15,9 @@ use super::{DATATYPE, INPUT, OUTPUT, VERSION, inputs::Inference, outputs};
 use crate::{
     handlers::{healthz, json as json_answer, readyz},
     problem::Problem,
-    served::Served,
+    served::{Prepared, Served},
     service::Service,
-    work::{Failed, Image},
+    work::{Answer, Failed, Image},
 };
 
 /// What a path names, unless it is no text.
@@ -100,17 +100,21 @@ pub(crate) async fn infer(
     let read = || Inference::read(&parts.headers, &body, preparation, most);
     let Inference { id, images, binary } = block_in_place(read)?;
     drop(body);
+    let are_values = matches!(images[..], [Prepared::Values(_), ..]);
     let images: Vec<_> = images.into_iter().map(Image::Prepared).collect();
     let count = images.len();
     let (answers, details) = service.compute(&model, images).await?;
-    let answers: Result<Vec<_>, Failed> = answers.into_iter().collect();
-    let answers = answers.map_err(|failed| {
-        let problem = match failed {
-            Failed::NotFinite => Problem::not_finite(),
-            Failed::Internal | Failed::Photo(_) => Problem::internal(),
-        };
-        problem.with(details.clone())
-    })?;
+    let read = |(index, answer): (usize, Result<Answer, Failed>)| {
+        answer.map_err(|failed| {
+            let problem = match failed {
+                Failed::NotFinite if are_values => too_large(index),
+                Failed::NotFinite => Problem::not_finite(),
+                Failed::Internal | Failed::Photo(_) => Problem::internal(),
+            };
+            problem.with(details.clone())
+        })
+    };
+    let answers = answers.into_iter().enumerate().map(read).collect::<Result<Vec<_>, _>>()?;
     let logits: Vec<f32> =
         answers.iter().flat_map(|answer| answer.logits.iter().copied()).collect();
     let output = outputs::Logits { model: &model.name, id: id.as_deref(), logits: &logits, count };
@@ -118,4 +122,12 @@ pub(crate) async fn infer(
         false => output.as_json(&service),
         true => output.as_bytes(&service),
     })
+}
+
+/// Values are the client's, and so is an overflow.
+fn too_large(image: usize) -> Problem {
+    let detail = format!(
+        "the network's output for image {image} is NaN or infinite: its values are too large"
+    );
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "not_finite", detail)
 }
