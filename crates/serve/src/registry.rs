@@ -1,7 +1,8 @@
 //! The models of the service: loaded at the start, and replaced when their files change.
 
 use std::{
-    fs, io,
+    fs::{self, Metadata},
+    io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
     time::{Instant, SystemTime},
@@ -54,8 +55,11 @@ struct Seen {
     is_lost: bool,
 }
 
-/// Names, sizes and times of a file, or of the files in a folder: another one tells of a change.
-type Fingerprint = Vec<(PathBuf, u64, SystemTime)>;
+/// What is known of a file, or of the files in a folder, without reading them: another one tells of a change.
+type Fingerprint = Vec<FileState>;
+
+/// Name, size, time of the last change, and identity.
+type FileState = (PathBuf, u64, SystemTime, [i64; 4]);
 
 /// When files are looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -209,7 +213,7 @@ impl Entry {
 fn fingerprint(path: &Path) -> io::Result<Fingerprint> {
     let metadata = fs::metadata(path)?;
     if !metadata.is_dir() {
-        return Ok(vec![(path.to_owned(), metadata.len(), metadata.modified()?)]);
+        return Ok(vec![state(path.to_owned(), &metadata)?]);
     }
     let mut files = Vec::new();
     for entry in fs::read_dir(path)? {
@@ -217,11 +221,28 @@ fn fingerprint(path: &Path) -> io::Result<Fingerprint> {
         // Neither a link to nothing nor what vanishes meanwhile is a file of the model.
         let Ok(metadata) = fs::metadata(&path) else { continue };
         if metadata.is_file() {
-            files.push((path, metadata.len(), metadata.modified()?));
+            files.push(state(path, &metadata)?);
         }
     }
     files.sort();
     Ok(files)
+}
+
+fn state(path: PathBuf, metadata: &Metadata) -> io::Result<FileState> {
+    Ok((path, metadata.len(), metadata.modified()?, identity(metadata)))
+}
+
+/// Which file it is, and when anything of it was changed: `cp -p` and `rsync -t` keep sizes and times.
+#[cfg(unix)]
+fn identity(metadata: &Metadata) -> [i64; 4] {
+    use std::os::unix::fs::MetadataExt;
+    let number = [metadata.dev(), metadata.ino()].map(u64::cast_signed);
+    [number[0], number[1], metadata.ctime(), metadata.ctime_nsec()]
+}
+
+#[cfg(not(unix))]
+fn identity(_: &Metadata) -> [i64; 4] {
+    [0; 4]
 }
 
 #[cfg(test)]
@@ -237,10 +258,36 @@ mod tests {
         std::os::unix::fs::symlink("gone", dir.path().join("link")).unwrap();
         let found = fingerprint(dir.path()).unwrap();
         assert_eq!(
-            found.iter().map(|(path, len, _)| (path, *len)).collect::<Vec<_>>(),
+            found.iter().map(|(path, len, ..)| (path, *len)).collect::<Vec<_>>(),
             [(&file, 5)]
         );
         fs::write(&file, "second").unwrap();
         assert_ne!(fingerprint(dir.path()).unwrap(), found);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn another_file_of_the_same_size_and_time_is_another_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, other) = (dir.path().join("net.safetensors"), dir.path().join("other"));
+        fs::write(&path, "first").unwrap();
+        fs::write(&other, "other").unwrap();
+        let found = fingerprint(&path).unwrap();
+        let set_time = |path: &Path| {
+            let file = fs::File::options().write(true).open(path).unwrap();
+            file.set_modified(found[0].2).unwrap();
+        };
+        // As `rsync -t` does.
+        set_time(&other);
+        fs::rename(&other, &path).unwrap();
+        let replaced = fingerprint(&path).unwrap();
+        assert_eq!((replaced[0].1, replaced[0].2), (found[0].1, found[0].2));
+        assert_ne!(replaced, found);
+        assert_eq!(fingerprint(&path).unwrap(), replaced);
+        // As `cp -p` does, when the clock of the system has gone on.
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        fs::write(&path, "again").unwrap();
+        set_time(&path);
+        assert_ne!(fingerprint(&path).unwrap(), replaced);
     }
 }

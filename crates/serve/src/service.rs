@@ -134,7 +134,8 @@ impl Service {
         };
         let receivers = self.workers.submit(model, images, places);
         let outcomes = async {
-            let (mut answers, mut longest) = (Vec::with_capacity(receivers.len()), Times::default());
+            let mut answers = Vec::with_capacity(receivers.len());
+            let mut longest = Times::default();
             for receiver in receivers {
                 let lost = (Err(Failed::Internal), Times::default());
                 let (answer, times) = receiver.await.unwrap_or(lost);
