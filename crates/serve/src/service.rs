@@ -82,11 +82,6 @@ impl Service {
         self.registry.unready()
     }
 
-    /// Whether new requests are welcome.
-    pub(crate) fn is_ready(&self) -> bool {
-        self.unready().is_none()
-    }
-
     /// Whether it ends: connections are closed after their next answer.
     pub(crate) fn is_draining(&self) -> bool {
         self.is_draining.load(Ordering::Relaxed)

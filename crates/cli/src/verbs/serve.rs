@@ -11,7 +11,7 @@ use anyhow::{Context, bail};
 use resnet::{
     Cpu, give_freed_memory_back, model_file::DEMO, predictor::Predictor, run::model_path,
 };
-use resnet_formats::{Shown, brief, read_text};
+use resnet_formats::{Shown, brief, is_caught, read_text};
 use resnet_serve::{Limits, Log, ModelSource, Settings};
 use serde_json::json;
 
@@ -82,6 +82,9 @@ pub(crate) fn run(args: &ServeArgs, global: &Global) -> anyhow::Result<()> {
 fn log_panics(log: &Log) {
     let log = log.clone();
     panic::set_hook(Box::new(move |panic| {
+        if is_caught() {
+            return;
+        }
         log.write("failed", json!({ "error": panic.to_string() }));
         // The program ends with its first thread.
         if thread::current().name() == Some("main") {

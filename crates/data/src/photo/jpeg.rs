@@ -1,7 +1,5 @@
 //! JPEG, with the pixels of libjpeg-turbo, which Pillow and torchvision use.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use image::{
     ColorType, ExtendedColorType, ImageDecoder, ImageError, ImageFormat, ImageResult,
     error::{DecodingError, ImageFormatHint, UnsupportedError, UnsupportedErrorKind},
@@ -87,9 +85,8 @@ impl ImageDecoder for Jpeg<'_> {
     fn read_image(self, pixels: &mut [u8]) -> ImageResult<()> {
         let decode = || self.decoder.decode_image_into(pixels).map(drop);
         // One file that the decoder cannot bear must not end a run over many.
-        let decoded = catch_unwind(AssertUnwindSafe(decode));
-        decoded
-            .unwrap_or_else(|_| Err(JpegError::CorruptData("the decoder panics".into())))
+        resnet_formats::caught(decode)
+            .unwrap_or_else(|| Err(JpegError::CorruptData("the decoder panics".into())))
             .map_err(to_image)
     }
 

@@ -46,13 +46,9 @@ pub(crate) async fn healthz() -> Response<Body> {
 
 /// All models are loaded and have computed something, and the service is not about to end.
 pub(crate) async fn readyz(State(service): State<Arc<Service>>) -> Result<Response<Body>, Problem> {
-    match service.is_ready() {
-        true => Ok(json(&json!({ "ready": true }))),
-        false => Err(Problem::unavailable(
-            "not_ready",
-            "models are being loaded, or the service ends",
-            1,
-        )),
+    match service.unready() {
+        None => Ok(json(&json!({ "ready": true }))),
+        Some(problem) => Err(problem),
     }
 }
 

@@ -27,7 +27,7 @@ async fn requests_are_answered_and_then_it_ends() {
     }
     running.pending(files.len()).await;
     let done = running.stop();
-    until(|| !service.is_ready()).await;
+    until(|| service.unready().is_some()).await;
     drop(held);
     while let Some(reply) = requests.join_next().await {
         let (i, reply) = reply.unwrap();
@@ -47,7 +47,7 @@ async fn a_request_that_has_begun_is_answered() {
     stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n").await.unwrap();
     until(|| running.metric("resnet_connections") == 1.0).await;
     let done = running.stop();
-    until(|| !service.is_ready()).await;
+    until(|| service.unready().is_some()).await;
     stream.write_all(b"\r\n").await.unwrap();
     let reply = Reply::read(&mut stream).await;
     assert_eq!((reply.status, reply.header("connection")), (200, Some("close")));
