@@ -51,14 +51,12 @@ pub(crate) fn run(args: &EvalArgs, global: &Global) -> anyhow::Result<()> {
         .with_context(|| format!("cannot write {}", path.shown()))?;
     }
     // If it fails, what was evaluated before is not lost.
-    let (more, outcome) = match protocols::run(&evaluated, &others, args, global) {
-        Ok(more) => (more, Ok(())),
-        Err(error) => (None, Err(error)),
-    };
+    let mut more = MoreResults::default();
+    let outcome = protocols::run(&evaluated, &others, args, global, &mut more);
     let printed = if args.output.json {
         print::json(&Results::new(&evaluated, more))
     } else {
-        show(&evaluated, more.as_ref())
+        show(&evaluated, &more)
     };
     outcome?;
     let predictions = &evaluated.predictions;
@@ -79,11 +77,11 @@ struct Results<'a> {
     #[serde(flatten)]
     evaluation: &'a Evaluation,
     #[serde(flatten)]
-    more: Option<MoreResults>,
+    more: MoreResults,
 }
 
 impl<'a> Results<'a> {
-    fn new(evaluated: &'a Evaluated, more: Option<MoreResults>) -> Self {
+    fn new(evaluated: &'a Evaluated, more: MoreResults) -> Self {
         let Evaluated { model, data, part, result, .. } = evaluated;
         Results {
             model: json_name(&model.path),
@@ -103,7 +101,7 @@ fn subject(evaluated: &Evaluated) -> String {
     format!("{path} ({}) on the {part}images of {}", model.arch, printable(data))
 }
 
-fn show(evaluated: &Evaluated, more: Option<&MoreResults>) -> anyhow::Result<()> {
+fn show(evaluated: &Evaluated, more: &MoreResults) -> anyhow::Result<()> {
     let result = &evaluated.result;
     print::line(subject(evaluated))?;
     let tta = result.tta.map(|tta| {
@@ -123,7 +121,7 @@ fn show(evaluated: &Evaluated, more: Option<&MoreResults>) -> anyhow::Result<()>
     ]) {
         print::line(format!("{label:<10}{value}"))?;
     }
-    if let Some(more) = more {
+    if !more.is_empty() {
         print::line(format!("\n{}", by_views(result, more)))?;
     }
     print::line(format!("\n{}", by_class(result)))?;
@@ -139,7 +137,7 @@ fn by_views(result: &Evaluation, more: &MoreResults) -> String {
         let Score { accuracy, top5_accuracy, loss, images } = timed.score;
         let mut row = vec![views, percent(accuracy), percent(top5_accuracy), format!("{loss:.4}")];
         row.extend([print::grouped(images), format!("{:.1} s", timed.seconds)]);
-        if more.ensemble.is_some() {
+        if !more.models.is_empty() {
             row.insert(0, model.to_owned());
         }
         row
@@ -159,21 +157,17 @@ fn by_views(result: &Evaluation, more: &MoreResults) -> String {
     };
     let mut headers = vec![("views", Left)];
     headers.extend(["top-1", "top-5", "loss", "images", "time"].map(|name| (name, Right)));
-    match &more.ensemble {
-        Some(ensemble) => {
-            headers.insert(0, ("model", Left));
-            table(&headers, more.models.iter().chain([ensemble]).flat_map(of))
-        }
-        None => {
-            let score = Score {
-                accuracy: result.accuracy,
-                top5_accuracy: result.top5_accuracy,
-                loss: result.loss,
-                images: result.images,
-            };
-            table(&headers, rows("", Timed { score, seconds: result.seconds }, &more.views))
-        }
+    if !more.models.is_empty() {
+        headers.insert(0, ("model", Left));
+        return table(&headers, more.models.iter().chain(&more.ensemble).flat_map(of));
     }
+    let score = Score {
+        accuracy: result.accuracy,
+        top5_accuracy: result.top5_accuracy,
+        loss: result.loss,
+        images: result.images,
+    };
+    table(&headers, rows("", Timed { score, seconds: result.seconds }, &more.views))
 }
 
 /// Scores of each class and their means, laid out as scikit-learn's `classification_report`.

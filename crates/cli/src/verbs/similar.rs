@@ -1,11 +1,14 @@
 //! `resnet similar`: the photos of a folder that are most similar to a photo, by the cosine
 //! similarity of what enters the head of a network.
 
-use std::{fs, io, path::PathBuf};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use anyhow::bail;
 use resnet::predictor::Computes;
-use resnet_formats::{is_printable, printable};
+use resnet_formats::{Shown, is_printable, printable};
 use serde::Serialize;
 
 use crate::{
@@ -52,30 +55,42 @@ pub(crate) fn run(args: &SimilarArgs, global: &Global) -> anyhow::Result<()> {
     let mut found: Vec<(PathBuf, f32)> = Vec::new();
     classifier.run(&photos, &mut |path, photo| {
         bar.tick();
-        match (photo, &wanted) {
-            (Ok(photo), None) => wanted = Some(photo.features()),
-            (Ok(photo), Some(wanted)) => {
-                found.push((path.to_owned(), cosine(wanted, &photo.features())));
+        let features = match photo {
+            Ok(photo) => finite(path, photo.features()),
+            Err(error) => Err(error.to_string()),
+        };
+        match (features, &wanted) {
+            (Ok(features), None) => wanted = Some(features),
+            (Ok(features), Some(wanted)) => {
+                found.push((path.to_owned(), cosine(wanted, &features)));
             }
             (Err(error), None) => bail!("{error}"),
             (Err(error), _) => {
                 failed += 1;
-                skip(&error.to_string());
+                skip(&error);
             }
         }
         Ok(())
     })?;
     bar.clear();
     if found.is_empty() {
-        bail!("no photo of {} could be read", label(&args.folder));
+        bail!("no photo of {} could be compared", label(&args.folder));
     }
     found.sort_by(|a, b| b.1.total_cmp(&a.1));
     found.truncate(args.top);
     let printed = show(args, &found);
     match failed {
         0 => printed,
-        n => bail!("{n} of {} images could not be read", photos.len() + inputs.errors.len()),
+        n => bail!("{n} of {} images could not be compared", photos.len() + inputs.errors.len()),
     }
+}
+
+/// The features of a photo, which must be numbers: NaN would be more similar than any.
+fn finite(path: &Path, features: Vec<f32>) -> Result<Vec<f32>, String> {
+    if features.iter().all(|value| value.is_finite()) {
+        return Ok(features);
+    }
+    Err(format!("{}: the network's features are NaN or infinite", path.shown()))
 }
 
 /// Cosine similarity (`torch.nn.functional.cosine_similarity`), in [-1, 1]; 0 if a vector is zero.

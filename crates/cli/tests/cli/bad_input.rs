@@ -95,12 +95,32 @@ fn weights_that_are_no_numbers() {
         let failed = s.run(args).fails_behind_notes(1, &["output is NaN or infinite"]);
         assert!(failed.stderr.contains(note), "{failed:#?}");
     }
+    let with = ["--with", "nan.safetensors"];
+    let failed = s.run(&[&["eval", "demo"][..], &eval[2..], &with].concat()).fails_behind_notes(
+        1,
+        &["nan.safetensors: the network's output is NaN or infinite for 4 of 4 images"],
+    );
+    assert!(failed.stdout.contains("\"ensemble\""), "{failed:#?}");
     let refused = s.run(&["serve", "nan.safetensors", "--port", "0", "--quiet"]);
     refused.fails_behind_notes(1, &["nan.safetensors: its weights are NaN or infinite"]);
     for args in [&["summary", "nan.safetensors"][..], &["convert", "nan.safetensors", "x.pt"]] {
         let done = s.run(args).success();
         assert!(done.stderr.contains(note), "{done:#?}");
     }
+}
+
+#[test]
+fn features_that_are_no_numbers_are_similar_to_nothing() {
+    let s = Sandbox::new();
+    let mut model = Model::demo();
+    let mut state = model.network.state_dict();
+    let (_, scale) = state.iter_mut().find(|(name, _)| name == "bn1.weight").unwrap();
+    *scale = Tensor::f32(&[16], vec![f32::NAN; 16]);
+    model.network.load_state_dict(&state).unwrap();
+    model.save(&*s.path("nan.safetensors"), SaveFormat::Safetensors).unwrap();
+    write_photos(&s, &["cat"], 3);
+    let similar = s.run(&["similar", "nan.safetensors", "photos", "photos/cat/00.ppm"]);
+    similar.fails_behind_notes(1, &["00.ppm: the network's features are NaN or infinite"]);
 }
 
 #[test]

@@ -161,7 +161,7 @@ fn similar_photos_are_sorted_by_the_cosine() {
     };
     let similar = |more: &[&str]| {
         let args = [&["similar", "demo", "photos", "photos/rgb.png"], more].concat();
-        s.run(&args).fails_behind_notes(1, &["1 of 5 images could not be read"])
+        s.run(&args).fails_behind_notes(1, &["1 of 5 images could not be compared"])
     };
     let done = similar(&["--json"]);
     assert!(done.stderr.contains("skipped: photos/no.png"), "{done:?}");
@@ -185,7 +185,7 @@ fn similar_photos_are_sorted_by_the_cosine() {
     assert_eq!(text.lines().count(), 4, "{text}");
     s.run(&["similar", "demo", "photos", "photos/no.png"]).fails(1, &["no.png is not an image"]);
     let nothing = s.run(&["similar", "demo", "nowhere", "photos/rgb.png"]);
-    nothing.fails_behind_notes(1, &["no photo of nowhere could be read"]);
+    nothing.fails_behind_notes(1, &["no photo of nowhere could be compared"]);
 }
 
 #[test]

@@ -3,9 +3,10 @@
 
 use std::fs;
 
+use resnet::model_file::{Model, SaveFormat};
 use serde_json::Value;
 
-use crate::common::Sandbox;
+use crate::common::{Sandbox, write_photos};
 
 const FILES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../resnet/tests/protocols");
 /// Of the photos, in order.
@@ -87,4 +88,55 @@ fn an_ensemble_has_the_same_classes() {
     let [a, photos] = ["a.safetensors", "photos"].map(file);
     s.run(&["eval", &a, &photos, "--with", "demo"])
         .fails(1, &["cannot join demo", "it has 10 classes, not 3"]);
+}
+
+/// Without a part of their own, the photos of two runs are split in two ways.
+#[test]
+fn photos_that_another_model_was_trained_on_are_counted() {
+    let s = Sandbox::new();
+    write_photos(&s, &["cat", "dog"], 10);
+    for (seed, run) in [("0", "a"), ("1", "b")] {
+        let options = ["--arch", "resnet8", "--batch-size", "8", "--epochs", "1", "--seed", seed];
+        s.run(&[&["train", "photos", "--out", run][..], &options].concat()).success();
+    }
+    let names = |run: &str, part: &str| -> Vec<String> {
+        let text = fs::read_to_string(s.path(run).join("photos.tsv")).unwrap();
+        let lines = text.lines().filter(|line| line.starts_with(part));
+        lines.map(|line| line.split('\t').nth(2).unwrap().to_owned()).collect()
+    };
+    let (held_out, trained) = (names("a", "validation"), names("b", "train"));
+    let shared = held_out.iter().filter(|name| trained.contains(name)).count();
+    assert!(shared > 0, "{held_out:?}");
+
+    let eval = s.run(&["eval", "a", "--with", "b", "--json"]).success();
+    let said = format!(" was trained on {shared} of these {} photos", held_out.len());
+    assert!(eval.stderr.contains(&said) && eval.stderr.contains("b/"), "{eval:#?}");
+    let found: Value = serde_json::from_str(&eval.stdout).unwrap();
+    assert!(found["models"][0].get("trained_on").is_none(), "{found}");
+    assert_eq!(found["models"][1]["trained_on"], shared, "{found}");
+    let same = s.run(&["eval", "a", "--with", "a/last.safetensors"]).success();
+    assert!(!same.stderr.contains("was trained on"), "{same:#?}");
+}
+
+/// A whole photo that is no square has not the size of the mean image, as its crops have.
+#[test]
+fn what_is_finished_is_printed_though_a_protocol_fails() {
+    let s = Sandbox::new();
+    write_photos(&s, &["cat", "dog"], 1);
+    let mut model = Model::demo();
+    let normalisation = model.normalisation.as_mut().unwrap();
+    normalisation.mean_image = Some(vec![0.5; 3 * 32 * 32]);
+    model.save(&*s.path("mean.safetensors"), SaveFormat::Safetensors).unwrap();
+    let eval = ["eval", "mean.safetensors", "photos", "--resize", "36", "--crop", "32", "--json"];
+    let views = ["--ten-crop", "--scales", "32"];
+    for with in [&[][..], &["--with", "demo"]] {
+        let failed = s.run(&[&eval[..], &views, with].concat());
+        let failed = failed.fails_behind_notes(1, &["cannot evaluate mean.safetensors", "mean image"]);
+        let found: Value = serde_json::from_str(&failed.stdout).unwrap();
+        assert_eq!(found["ten_crop"]["images"], 2, "{found}");
+        assert!(found.get("scales").is_none(), "{found}");
+        if !with.is_empty() {
+            assert_eq!(found["ensemble"]["ten_crop"]["images"], 2, "{found}");
+        }
+    }
 }

@@ -4,7 +4,7 @@ use thiserror::Error;
 
 use crate::{
     data::{DataError, Normalisation, photo::PhotoError},
-    engine::EngineError,
+    engine::{EngineError, PlanError},
     graph::Graph,
 };
 
@@ -84,6 +84,17 @@ pub enum EvaluateError {
         /// Classes of the network.
         classes: usize,
     },
+}
+
+impl EvaluateError {
+    /// Whether images of one size need more memory than there is, or are larger than a kernel takes.
+    pub(super) fn is_of_size(&self) -> bool {
+        use PlanError::{Memory, TooLarge};
+        let EvaluateError::OfSize { source: EngineError::Plan(plan), .. } = self else {
+            return false;
+        };
+        matches!(plan, Memory { .. } | TooLarge { .. })
+    }
 }
 
 /// Checks that a network takes these images, and has their classes.

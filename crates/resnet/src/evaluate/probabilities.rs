@@ -34,6 +34,12 @@ impl Probabilities {
         self.is_known[image].then(|| &self.values[image * self.classes..][..self.classes])
     }
 
+    /// The number of images whose probabilities are NaN, as those of logits that are no numbers.
+    pub fn not_finite(&self) -> usize {
+        let images = (0..self.is_known.len()).filter_map(|image| self.of(image));
+        images.filter(|values| !values.iter().all(|value| value.is_finite())).count()
+    }
+
     /// Adds the softmax of an image's logits.
     pub(super) fn add_softmax(&mut self, image: usize, logits: &[f32]) {
         let sums = &mut self.values[image * self.classes..][..self.classes];
@@ -167,6 +173,8 @@ mod tests {
         let score = Probabilities::of_logits(&nan).score(&[0]);
         assert_eq!((score.images, score.accuracy, score.top5_accuracy), (1, 0.0, 0.0));
         assert!(score.loss.is_nan());
+        let logits = [&[0.0; 2][..], &[f32::NAN, 1.0], &[f32::INFINITY, 1.0]].concat();
+        assert_eq!(Probabilities::of_logits(&Predictions::new(logits, 2)).not_finite(), 2);
     }
 
     #[test]

@@ -159,13 +159,14 @@ fn cut(
 }
 
 /// The probabilities of a model by a protocol, in the order of the images. `progress` is called with a
-/// number of images whose share of all is that of the work done.
+/// number of images whose share of all is that of the work done. Images of a size for which there is not enough
+/// memory have none.
 ///
 /// Images of one size are evaluated together. Besides the result, there are in memory a plan of up to 512
 /// MiB or one image, and 256 MiB of waiting images and the 16 that were read last.
 ///
 /// # Errors
-/// If there are no images that can be used, or they do not fit the network or the protocol.
+/// If there are no images that can be used, or all are too large, or they do not fit the network or the protocol.
 pub fn probabilities(
     model: &Model,
     dtype: Dtype,
@@ -185,7 +186,8 @@ pub fn probabilities(
     let total: f64 = passes.iter().map(work).sum();
     let mut before = 0.0;
     let device = device.into();
-    let mut runner = Runner { model, dtype, normalisation, device, plan: None };
+    let mut runner =
+        Runner { model, dtype, normalisation, device, plan: None, too_large: None };
     for pass in passes {
         let (mut waiting, mut bytes, mut done) = (Vec::new(), 0, 0);
         let work = work(&pass);
@@ -215,7 +217,7 @@ pub fn probabilities(
         before += work;
     }
     if (0..labels.len()).all(|image| sums.of(image).is_none()) {
-        return Err(EvaluateError::NoImages);
+        return Err(runner.too_large.unwrap_or(EvaluateError::NoImages));
     }
     Ok(sums.divided(views))
 }
@@ -248,6 +250,8 @@ struct Runner<'a> {
     device: Device,
     /// The last plan, with the size of its images.
     plan: Option<([usize; 2], DeviceEvalPlan)>,
+    /// Why images of a size were left out, if some were.
+    too_large: Option<EvaluateError>,
 }
 
 impl Runner<'_> {
@@ -269,7 +273,17 @@ impl Runner<'_> {
         for (size, images) in by_size {
             let normalisation = self.normalisation;
             check_size(normalisation, size[0], size[1])?;
-            let plan = self.plan(size, images.len())?;
+            let plan = match self.plan(size, images.len()) {
+                Ok(plan) => plan,
+                // One size need not cost the results of all others.
+                Err(error) if error.is_of_size() => {
+                    images.iter().for_each(|(index, _)| sums.leave_out(*index));
+                    done(images.len());
+                    self.too_large.get_or_insert(error);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             for images in images.chunks(plan.batch()) {
                 for view in 0..views.count() {
                     pixels.clear();

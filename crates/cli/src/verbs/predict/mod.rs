@@ -4,7 +4,7 @@ mod features;
 mod heat_maps;
 mod output;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use resnet::predictor::Computes;
 use resnet_formats::Shown;
 
@@ -15,6 +15,7 @@ use self::{
 };
 use crate::{
     args::{Global, PredictArgs},
+    interrupt::Interrupt,
     photos::{Classifier, Inputs},
 };
 
@@ -44,6 +45,11 @@ pub(crate) fn run(args: &PredictArgs, global: &Global) -> anyhow::Result<()> {
     errors.iter().for_each(|error| printer.skip(error));
     // Files are needed whether or not anyone reads stdout.
     let prints_only = heat_maps.is_none() && features.is_none();
+    // Features are written together, so Ctrl-C must not lose those that are computed.
+    let interrupt = match features {
+        Some(_) => Some(Interrupt::catch().context("cannot catch Ctrl-C")?),
+        None => None,
+    };
     let ran = classifier.run(&inputs.photos, &mut |path, photo| {
         if prints_only && printed.is_err() {
             bail!("nobody reads the results");
@@ -71,18 +77,21 @@ pub(crate) fn run(args: &PredictArgs, global: &Global) -> anyhow::Result<()> {
                 errors.push(error.to_string());
             }
         }
+        if let Some(interrupt) = &interrupt {
+            interrupt.check()?;
+        }
         Ok(())
     });
     printer.end();
-    if !prints_only || printed.is_ok() {
-        ran?;
-    }
-    if let Some(features) = features {
-        features.write(global)?;
-    }
+    // What there is, also if the rest failed.
+    let written = features.map_or(Ok(()), |features| features.write(global));
     if let Some(maps) = heat_maps {
         maps.say_where(global);
     }
+    if !prints_only || printed.is_ok() {
+        ran?;
+    }
+    written?;
     match errors.len() {
         0 => printed,
         n => bail!("{n} of {images} images could not be read"),
