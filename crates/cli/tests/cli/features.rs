@@ -202,3 +202,15 @@ fn a_photo_with_a_long_name_has_a_heat_map_too() {
         assert!(s.path("demo-cam").join(start + "-cam.png").is_file());
     }
 }
+
+#[test]
+fn features_before_an_error_are_written() {
+    let s = photos();
+    // The second picture cannot be.
+    fs::create_dir_all(s.path("maps/rgb-cam.png/full")).unwrap();
+    let args = ["predict", "demo", "photos/grey.jpg", "photos/rgb.png", "--features"];
+    let pictures = ["--cam", "--format", "png", "--out", "maps"];
+    s.run(&[&args[..], &["f.safetensors"], &pictures].concat())
+        .fails_behind_notes(1, &["rgb-cam.png"]);
+    assert_eq!(features(&s.path("f.safetensors")).1, ["photos/grey.jpg"]);
+}
