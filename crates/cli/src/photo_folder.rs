@@ -18,6 +18,7 @@ use resnet::{
     model_file::Model,
     preprocess::Normalisation,
     random::{Purpose, Random},
+    recipe::Recipe,
     run::{CONFIG, PHOTOS, RunFolder},
 };
 use resnet_formats::Shown;
@@ -81,12 +82,16 @@ pub(crate) fn open(
         _ => {}
     }
     let size = args.images.image_size.unwrap_or(arch.image_size());
+    // A configuration (--config) may have another crop: this one decides only where photos are kept.
+    let recipe = Recipe::for_photos(&args.recipe.recipe, arch, None, [train.len(), classes.len()])
+        .map(|recipe| recipe.for_image_size(arch.image_size(), size));
+    let crop = recipe.and_then(|recipe| recipe.transform).unwrap_or_default().crop;
     let unread = |list: PhotoList| {
         let identities = vec![0; list.len()];
         (list, identities)
     };
     let named = [Some(train), validation, test].map(|list| list.map(unread));
-    let sizes = [size, resize_for(size)];
+    let sizes = [size, resize_for(size), crop.shorter_side(size)];
     let (reading, data_dir) = (&args.images.reading, &args.data_dir);
     let parts = parts(&root, classes, named, sizes, reading, data_dir, global)?;
     Ok(Parts { own_validation, ..parts })
@@ -189,7 +194,8 @@ fn of_config(
     let (root, classes) = (Path::new(&config.data.name), config.data.classes.clone());
     let size = config.data.image_size;
     let resize = config.data.photos.as_ref().map_or(resize_for(size), |photos| photos.resize);
-    let parts = parts(root, classes, named, [size, resize], reading, data_dir, global)?;
+    let sizes = [size, resize, cache::shorter_side(config)];
+    let parts = parts(root, classes, named, sizes, reading, data_dir, global)?;
     let own_validation = config.data.photos.as_ref().is_some_and(|photos| photos.own_validation);
     Ok(Parts { own_validation, ..parts })
 }
@@ -267,7 +273,7 @@ fn parts(
     root: &Path,
     classes: Vec<String>,
     [train, validation, test]: [Option<NamedPhotos>; 3],
-    [size, resize]: [usize; 2],
+    [size, resize, shorter]: [usize; 3],
     reading: &PhotoReadingArgs,
     data_dir: &DataDir,
     global: &Global,
@@ -277,7 +283,7 @@ fn parts(
     };
     let held_out = [&validation, &test].map(|part| part.as_ref().map_or(0, |(list, _)| list.len()));
     let photos = train.len() + held_out.iter().sum::<usize>();
-    let cache = cache::options(reading, data_dir, photos, size);
+    let cache = cache::options(reading, data_dir, photos, shorter);
     let workers = reading.workers.unwrap_or(global.cpu_threads());
     let preparation = Preparation::new(size, Some(resize), 3);
     let train = Photos::new(train, preparation, PhotoOptions { workers, cache })

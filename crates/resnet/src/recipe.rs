@@ -23,7 +23,7 @@ use crate::{
     Dtype,
     data::{
         Augment, Sampling,
-        transform::{Mix, Transform},
+        transform::{CenterCrop, Crop, Mix, RandomCrop, Shorter, Transform},
     },
     graph::{Graph, Op},
     metrics::Metric,
@@ -214,8 +214,8 @@ impl Recipe {
         image_sizes::size_at(&self.image_sizes, step, total_steps)
     }
 
-    /// The recipe for images that were resized from `from` to `to` rows and columns: padding, cutout and
-    /// the sizes of its first parts are in proportion.
+    /// The recipe for images of `to` rows and columns in place of `from`: padding, cutout, the sizes of its first parts,
+    /// and those that photos are resized to before a crop, are in proportion.
     #[must_use]
     pub fn for_image_size(mut self, from: usize, to: usize) -> Recipe {
         let scale = |pixels: &mut usize| {
@@ -226,6 +226,18 @@ impl Recipe {
         for phase in &mut self.image_sizes {
             scale(&mut phase.size);
             phase.size = phase.size.max(1);
+        }
+        match self.transform.as_mut().map(|transform| &mut transform.crop) {
+            Some(Crop::Random(RandomCrop { resize, padding })) => {
+                scale(padding);
+                match resize {
+                    Some(Shorter::To(side)) => scale(side),
+                    Some(Shorter::Between(sides)) => sides.iter_mut().for_each(scale),
+                    None => {}
+                }
+            }
+            Some(Crop::Center(CenterCrop { resize: Some(side) })) => scale(side),
+            _ => {}
         }
         self
     }

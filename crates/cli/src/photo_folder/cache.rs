@@ -2,7 +2,7 @@
 
 use resnet::{
     config::{DataConfig, TrainConfig},
-    data::CacheOptions,
+    data::{CacheOptions, transform::Crop},
     engine::memory,
 };
 
@@ -14,10 +14,16 @@ use crate::{
 /// The most that a cache on disk takes, bytes.
 const DISK: u64 = 32 << 30;
 
-/// Bytes that shrunk photos of 3:4 need.
-fn shrunk_bytes(photos: usize, size: usize) -> u64 {
-    let shorter = (size as u64).saturating_mul(3).div_ceil(2);
+/// Bytes that photos of 3:4 need, with a shorter side of so many pixels.
+fn shrunk_bytes(photos: usize, shorter: usize) -> u64 {
+    let shorter = shorter as u64;
     (photos as u64).saturating_mul(shorter.saturating_mul(shorter).saturating_mul(4))
+}
+
+/// Pixels of the shorter side of a run's photos in the cache.
+pub(super) fn shorter_side(config: &TrainConfig) -> usize {
+    let crop = config.recipe.transform.as_ref().map_or(Crop::default(), |transform| transform.crop);
+    crop.shorter_side(config.data.image_size)
 }
 
 /// Bytes of memory that the cache of a run's photos will take, about; 0 without photos.
@@ -25,35 +31,36 @@ pub(crate) fn cache_memory(reading: &PhotoReadingArgs, config: &TrainConfig) -> 
     if config.data.photos.is_none() {
         return 0;
     }
-    let DataConfig { train_images, validation, image_size, .. } = config.data;
+    let DataConfig { train_images, validation, .. } = config.data;
     let photos = train_images.saturating_add(validation);
-    most_in_memory(reading, photos, image_size)
-        .map_or(0, |bytes| bytes.min(shrunk_bytes(photos, image_size)))
+    let shorter = shorter_side(config);
+    most_in_memory(reading, photos, shorter)
+        .map_or(0, |bytes| bytes.min(shrunk_bytes(photos, shorter)))
 }
 
 /// The most bytes of memory that shrunk photos take; none if they are kept elsewhere.
-fn most_in_memory(reading: &PhotoReadingArgs, photos: usize, size: usize) -> Option<u64> {
+fn most_in_memory(reading: &PhotoReadingArgs, photos: usize, shorter: usize) -> Option<u64> {
     let processes = cores::processes_here() as u64;
     let quarter = memory::available().map_or(1 << 30, |bytes| bytes as u64 / 4 / processes);
     let most = reading.cache_size.unwrap_or(quarter);
     match reading.cache.as_ref().unwrap_or(&CachePlace::Auto) {
         CachePlace::Auto => {
             let most = most.min(quarter);
-            (shrunk_bytes(photos, size) <= most).then_some(most)
+            (shrunk_bytes(photos, shorter) <= most).then_some(most)
         }
         CachePlace::Memory => Some(most),
         CachePlace::Disk | CachePlace::Nowhere | CachePlace::Folder(_) => None,
     }
 }
 
-/// Where shrunk photos are kept, by options and by the memory there is.
+/// Where photos of such a shorter side are kept, by options and by the memory there is.
 pub(super) fn options(
     reading: &PhotoReadingArgs,
     data_dir: &DataDir,
     photos: usize,
-    size: usize,
+    shorter: usize,
 ) -> CacheOptions {
-    if let Some(bytes) = most_in_memory(reading, photos, size) {
+    if let Some(bytes) = most_in_memory(reading, photos, shorter) {
         return CacheOptions::Memory { bytes };
     }
     let folder = match &reading.cache {
@@ -74,7 +81,7 @@ mod tests {
         let reading =
             |cache, size| PhotoReadingArgs { workers: None, cache, cache_size: Some(size) };
         let data_dir = DataDir { path: Some("data".into()), from_run: Some("run".into()) };
-        let cache = |reading, photos| options(&reading, &data_dir, photos, 224);
+        let cache = |reading, photos| options(&reading, &data_dir, photos, 336);
         let disk = |folder: &str, bytes| CacheOptions::Disk { folder: folder.into(), bytes };
         // More than any memory holds.
         let (all, most) = (usize::MAX, u64::MAX);
@@ -90,5 +97,8 @@ mod tests {
         assert_eq!(asked(CachePlace::Disk, 0), disk("data/photos", 9));
         assert_eq!(asked(CachePlace::Folder("mine".into()), 0), disk("mine", 9));
         assert_eq!(asked(CachePlace::Nowhere, 0), CacheOptions::None);
+        // Photos with a longer side need more.
+        assert!(shrunk_bytes(10, 480) > 2 * shrunk_bytes(10, 336));
+        assert_eq!(shrunk_bytes(usize::MAX, usize::MAX), u64::MAX);
     }
 }

@@ -4,7 +4,7 @@ use resnet_network::preprocess::{Interpolation, Preparation};
 
 use crate::{
     photo::{Photo, PhotoError},
-    transform::{CenterCrop, Crop, RandomCrop, Shorter},
+    transform::Crop,
 };
 
 /// The prepared form of a photo.
@@ -21,24 +21,12 @@ pub(crate) enum Form {
 }
 
 impl Form {
-    /// The form to train on with images of `size` rows and columns. Its shorter side is half as long
-    /// again, so that no random crop of 44% of a photo's area or more is enlarged: 336 pixels for 224.
-    /// A larger form would hold more detail for smaller crops, and take more memory. A crop that states
-    /// the length of the shorter side gets it so, the greatest of several, or whole photos if it resizes none.
-    /// What draws nothing, a centre crop and a whole photo, has exactly the pixels of its transform.
+    /// The form to train on with images of `size` rows and columns: its shorter side is [`Crop::shorter_side`]. What
+    /// draws nothing, a centre crop and a whole photo, has exactly the pixels of its transform.
     pub(crate) fn for_training(size: usize, crop: Crop, filter: Interpolation) -> Form {
         match crop {
-            Crop::RandomResized(_) => Form::Shrunk(size.saturating_mul(3).div_ceil(2), filter),
-            Crop::Random(RandomCrop { resize, .. }) => {
-                let shorter = resize.map_or(usize::MAX, |resize| match resize {
-                    Shorter::Between([_, most]) => most,
-                    Shorter::To(side) => side,
-                });
-                Form::Shrunk(shorter, filter)
-            }
-            Crop::Center(CenterCrop { resize }) => {
-                Form::ShrunkExactly(resize.unwrap_or(usize::MAX), filter)
-            }
+            Crop::RandomResized(_) | Crop::Random(_) => Form::Shrunk(crop.shorter_side(size), filter),
+            Crop::Center(_) => Form::ShrunkExactly(crop.shorter_side(size), filter),
             Crop::Whole => {
                 let square = Preparation::new(size, None, 3);
                 Form::Square(Preparation { interpolation: filter, ..square })
@@ -86,7 +74,7 @@ mod tests {
     use super::*;
     use crate::{
         photo::MemoryBudget,
-        transform::{Scratch, Transform},
+        transform::{CenterCrop, RandomCrop, Scratch, Shorter, Transform},
     };
 
     const BILINEAR: Interpolation = Interpolation::Bilinear;

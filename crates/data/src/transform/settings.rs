@@ -269,6 +269,25 @@ impl Default for Transform {
     }
 }
 
+impl Crop {
+    /// Pixels of the shorter side of a photo before the crop, at most, for images of `size` rows and columns. That of a
+    /// random resized crop is half as long again, so that no crop of 44% of a photo's area or more is enlarged: 336
+    /// pixels for 224. A longer one would hold more detail for smaller crops, and take more memory. A crop that states the
+    /// length gets it so, the greatest of several, or whole photos if it resizes none.
+    pub fn shorter_side(self, size: usize) -> usize {
+        let resize = match self {
+            Crop::RandomResized(_) => Some(size.saturating_mul(3).div_ceil(2)),
+            Crop::Random(RandomCrop { resize, .. }) => resize.map(|resize| match resize {
+                Shorter::Between([_, most]) => most,
+                Shorter::To(side) => side,
+            }),
+            Crop::Center(CenterCrop { resize }) => resize,
+            Crop::Whole => Some(size),
+        };
+        resize.unwrap_or(usize::MAX)
+    }
+}
+
 impl Default for Crop {
     fn default() -> Self {
         Crop::RandomResized(RandomResizedCrop::default())

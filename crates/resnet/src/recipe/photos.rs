@@ -2,8 +2,11 @@
 
 use super::{Length, Recipe, finetune};
 use crate::{
-    data::{Augment, transform::Transform},
-    models::Arch,
+    data::{
+        Augment,
+        transform::{Crop, PcaNoise, RandomCrop, Shorter, Transform},
+    },
+    models::{Arch, Family},
 };
 
 /// The fewest steps of a run for which batches are larger than the smallest.
@@ -13,7 +16,8 @@ const SMALLEST_BATCH: usize = 32;
 
 impl Recipe {
     /// The recipe [`Recipe::of_size`] for a folder of photos: with random resized crops and flips, and
-    /// smaller batches where there are few photos, at the same rate for an image.
+    /// smaller batches where there are few photos, at the same rate for an image. It is for images of
+    /// [`Arch::image_size`]: [`Recipe::for_image_size`] has others.
     pub fn for_photos(
         name: &str,
         arch: Arch,
@@ -26,6 +30,7 @@ impl Recipe {
         recipe.image_sizes.clear();
         recipe.transform = Some(match name {
             finetune::NAME => finetune::transform(),
+            "paper" if arch.family == Family::ImageNet => of_paper(),
             _ => Transform::default(),
         });
         if name == "fast" {
@@ -44,9 +49,39 @@ impl Recipe {
     }
 }
 
+/// The paper's augmentation of ImageNet (He et al. 2015, section 3.4).
+fn of_paper() -> Transform {
+    let resize = Some(Shorter::Between([256, 480]));
+    Transform {
+        crop: Crop::Random(RandomCrop { resize, padding: 0 }),
+        pca_noise: Some(PcaNoise::default()),
+        ..Transform::default()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_papers_augmentation_is_of_its_imagenet_nets() {
+        let of = |name: &str| {
+            let arch: Arch = name.parse().unwrap();
+            (arch, Recipe::for_photos("paper", arch, None, [5000, 10]).unwrap())
+        };
+        let crop = |recipe: &Recipe| match recipe.transform.as_ref().unwrap().crop {
+            Crop::Random(RandomCrop { resize: Some(Shorter::Between(sides)), padding: 0 }) => sides,
+            crop => panic!("{crop:?}"),
+        };
+        for name in ["resnet34", "plain18"] {
+            let (arch, recipe) = of(name);
+            assert_eq!(crop(&recipe), [256, 480]);
+            let transform = recipe.transform.clone().unwrap();
+            assert_eq!((transform.pca_noise.unwrap().std, transform.horizontal_flip), (0.1, 0.5));
+            assert_eq!(crop(&recipe.for_image_size(arch.image_size(), 112)), [128, 240]);
+        }
+        assert_eq!(of("resnet20").1.transform, Some(Transform::default()));
+    }
 
     #[test]
     fn few_photos_are_trained_on_in_small_batches() {

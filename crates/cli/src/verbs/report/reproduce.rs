@@ -60,9 +60,13 @@ fn options(config: &TrainConfig) -> Option<Vec<String>> {
     let size = [data.train_images, data.classes.len()];
     let mut plain = of_size(&recipe.name, *arch, Some(epochs), size)?;
     let known = data::info(&data.name, Path::new("")).ok().filter(|_| data.photos.is_none());
-    let resized = known.as_ref().filter(|known| known.height != data.image_size);
-    if let Some(known) = resized {
-        plain = plain.for_image_size(known.height, data.image_size);
+    let made_for = match data.photos {
+        Some(_) => Some(arch.image_size()),
+        None => known.as_ref().map(|known| known.height),
+    };
+    let resized = made_for.filter(|&size| size != data.image_size);
+    if let Some(size) = resized {
+        plain = plain.for_image_size(size, data.image_size);
     }
     if data.name.parse::<DataSource>().is_ok_and(|source| !source.may_be_mirrored()) {
         plain.augment.flip = Flip::Never;
