@@ -174,6 +174,10 @@ mod tests {
     fn cifar_nets_equal_the_paper_and_the_walk_through() {
         let s = summary("resnet18-cifar", 10, 32);
         assert_eq!((s.parameters, s.macs), (11_173_962, 555_422_720));
+        let of = |name| summary(name, 1000, 224).parameters;
+        // Option A has no parameters, C those of every block.
+        assert_eq!(of("resnet34-a"), of("plain34"));
+        assert!(of("resnet34-a") < of("resnet34") && of("resnet34") < of("resnet34-c"));
         // Paper, table 6, in millions; the exact counts are those of option A.
         for (name, parameters) in [
             ("resnet20", 269_722),

@@ -52,6 +52,7 @@ pub(crate) fn run(output: Output) -> anyhow::Result<()> {
     print::line(
         "\nEvery other depth 6n+2 is also a CIFAR network of the paper: resnet8, resnet26, ...\n\
          plain18, plain20, ... are the same networks without shortcut connections.\n\
+         resnet20 and resnet18-a have shortcuts of option A, resnet20-b and resnet18 of B, -c of C.\n\
          Depth, groups and widths combine as in resnext101_32x8d-cifar and wide_resnet101_3.\n\
          Options follow a name: resnet18-cifar+maxpool (a max pool behind the 3x3 stem), \
          resnet18+nopool,\nresnet50+stride1x1 (strides in the 1x1 convolutions), \

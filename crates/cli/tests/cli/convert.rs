@@ -102,6 +102,10 @@ fn a_timm_folder_is_written() {
     assert!(config.contains("\"architecture\": \"resnet18\""), "{config}");
     assert_eq!(config, fs::read_to_string(s.path("other/config.json")).unwrap());
     assert_eq!(s.json(&["summary", "out", "--json"])[0]["classes"], 3);
+    let arch: Arch = "resnet18-a".parse().unwrap();
+    let model = Model::new(arch, Network::new(arch.graph(3), Init::He, 0));
+    model.save(&s.path("a.safetensors"), SaveFormat::Safetensors).unwrap();
+    s.run(&["convert", "a.safetensors", "a/"]).fails_behind_notes(1, &["timm has no resnet18-a"]);
     let cifar = ["convert", &golden("state_dict.pt"), "cifar/"];
     s.run(&cifar).fails_behind_notes(1, &["cannot write cifar/: timm has no resnet18-cifar"]);
 }

@@ -17,8 +17,11 @@ pub(super) const STAGES: [(usize, [usize; 4], Block); 6] = [
 const PAPER_DEPTHS: [usize; 6] = [20, 32, 44, 56, 110, 1202];
 
 /// Others that `resnet archs` lists.
-const NAMED: [&str; 28] = [
+const NAMED: [&str; 31] = [
     "resnet26-bottleneck",
+    "resnet18-a",
+    "resnet34-a",
+    "resnet34-c",
     "resnet18d",
     "resnet26d",
     "resnet34d",
@@ -151,6 +154,7 @@ pub enum Shortcut {
 /// |---|---|
 /// | `resnet18` `34` `50` `101` `152` | ImageNet |
 /// | `resnet26-bottleneck` | timm's `resnet26` |
+/// | `resnet34-a` `resnet34-c` | `resnet18` and `34` with shortcuts of options A and C |
 /// | `wide_resnet50_2` | bottlenecks twice as wide (`_3`: three times) |
 /// | `resnext50_32x4d` | 3x3 convolutions in 32 groups of 4 channels in the first stage |
 /// | `resnet50d` `resnext50d_32x4d` | deep stem, shortcuts with an average pool |

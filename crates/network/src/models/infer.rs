@@ -15,8 +15,8 @@ use super::{
 pub struct InferredArch {
     /// The architecture.
     pub arch: Arch,
-    /// An ambiguous alternative: another architecture with the same names and shapes. The paper's
-    /// CIFAR nets are ambiguous, since option-A shortcuts have no parameters.
+    /// An ambiguous alternative: another architecture with the same names and shapes. Option-A shortcuts have no
+    /// parameters: the paper's CIFAR nets may be plain, and plain ImageNet nets may have such shortcuts.
     pub alternative: Option<Arch>,
 }
 
@@ -99,7 +99,11 @@ pub fn infer_arch(tensors: &NamedTensors) -> Result<InferredArch, String> {
         // Its first layer is a pool.
         () if projections.iter().any(|(_, rest)| *rest == "2.weight") => Shortcut::D,
         () if !projects => arch.shortcut,
-        () if arch.family == Family::Paper && projections.contains(&((1, 0), "0.weight")) => {
+        // Nothing changes in the first block, unless it is a bottleneck.
+        () if matches!(arch.family, Family::Paper | Family::ImageNet)
+            && block == Block::Basic
+            && projections.contains(&((1, 0), "0.weight")) =>
+        {
             Shortcut::C
         }
         () => Shortcut::B,
@@ -120,9 +124,15 @@ pub fn infer_arch(tensors: &NamedTensors) -> Result<InferredArch, String> {
     if arch.to_string().parse() != Ok(arch) {
         return Err(found());
     }
-    let alternative =
-        (arch.family == Family::Paper && arch.shortcut == Shortcut::A && !arch.preactivation)
-            .then_some(Arch { residual: false, ..arch });
+    let alternative = match arch.family {
+        Family::Paper if arch.shortcut == Shortcut::A && !arch.preactivation => {
+            Some(Arch { residual: false, ..arch })
+        }
+        Family::ImageNet if !arch.residual && block == Block::Basic => {
+            Some(Arch { residual: true, shortcut: Shortcut::A, ..arch })
+        }
+        _ => None,
+    };
     Ok(InferredArch { arch, alternative })
 }
 
@@ -248,6 +258,14 @@ mod tests {
                         arch: Arch { residual: true, ..arch },
                         alternative: Some(Arch { residual: false, ..arch }),
                     }
+                }
+                Family::ImageNet
+                    if arch.block() == Block::Basic
+                        && (!arch.residual || arch.shortcut == Shortcut::A) =>
+                {
+                    let usual = Arch::new(Family::ImageNet, arch.depth, false);
+                    let residual = Arch { residual: true, shortcut: Shortcut::A, ..usual };
+                    InferredArch { arch: usual, alternative: Some(residual) }
                 }
                 _ => InferredArch { arch, alternative: None },
             };

@@ -150,7 +150,9 @@ fn candidates(graph: &Graph) -> Vec<(Arch, usize)> {
         for preactivation in [false, true] {
             let arch = Arch { preactivation, ..arch };
             if block == Block::Basic {
-                push(arch, &[USUAL_WIDTH]);
+                for shortcut in [arch.shortcut, Shortcut::A, Shortcut::C] {
+                    push(Arch { shortcut, ..arch }, &[USUAL_WIDTH]);
+                }
                 continue;
             }
             for stride_at in [StrideAt::Conv3x3, StrideAt::Conv1x1] {

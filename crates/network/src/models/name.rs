@@ -15,7 +15,8 @@ use crate::graph::{Activation, Epsilon};
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error(
     "unknown architecture '{}'{}: expected resnet18|34|50|101|152 (ImageNet; resnet50d, \
-     wide_resnet50_2 and resnext50_32x4d are variants), the same with '-cifar', resnetD with D = 6n+2 \
+     wide_resnet50_2 and resnext50_32x4d are variants, resnet34-a and resnet34-c have shortcuts of options A and C), \
+     the same with '-cifar', resnetD with D = 6n+2 \
      such as resnet20 (the paper's CIFAR nets; resnet20-b has shortcuts of option B), resnetD-sprint \
      with D from 8 on, or plain or preresnet instead of resnet; behind it the options +maxpool, \
      +nopool, +stride1x1, +wA-B-C (of -sprint), +gelu, +gelutanh, +silu, +relu and +epsX, in this order; `resnet archs` lists them",
@@ -67,7 +68,8 @@ fn named(name: &str) -> Option<Arch> {
     let is_sprint = take("-sprint");
     let is_cifar = take("-cifar");
     let is_bottleneck = take("-bottleneck");
-    let option = [("-b", Shortcut::B), ("-c", Shortcut::C)].into_iter().find(|o| take(o.0));
+    let options = [("-a", Shortcut::A), ("-b", Shortcut::B), ("-c", Shortcut::C)];
+    let option = options.into_iter().find(|o| take(o.0));
     let is_d = rest.strip_prefix('d').map(|after| rest = after).is_some();
     let has_width = matches!(kind, "wide_resnet" | "resnext");
     let is_staged = STAGES.iter().any(|s| s.0 == depth);
@@ -108,6 +110,9 @@ fn is_valid(arch: &Arch) -> bool {
     let shortcut = match shortcut {
         _ if family == Family::Sprint => is_usual && !preactivation,
         Shortcut::D => family == Family::ImageNet && !preactivation,
+        Shortcut::A | Shortcut::C if family == Family::ImageNet => {
+            !preactivation && arch.block() == Block::Basic
+        }
         _ => is_usual || family == Family::Paper,
     };
     let has_groups = (arch.groups, arch.group_width) != (1, USUAL_WIDTH);
@@ -158,6 +163,7 @@ impl fmt::Display for Arch {
         write!(f, "{kind}{}", self.depth)?;
         match self.shortcut {
             Shortcut::D => f.write_str("d")?,
+            Shortcut::A if self.family == Family::ImageNet => f.write_str("-a")?,
             Shortcut::B if self.family == Family::Paper => f.write_str("-b")?,
             Shortcut::C => f.write_str("-c")?,
             _ => {}
@@ -209,6 +215,8 @@ mod tests {
         for name in [
             "resnet18-cifar+maxpool",
             "resnet101+nopool",
+            "resnet34-a+nopool",
+            "resnet18-c+gelu",
             "plain50-cifar+stride1x1",
             "resnet50+nopool+stride1x1+eps0.000001",
             "resnet20+eps0.001",
@@ -289,7 +297,16 @@ mod tests {
             "resnet26d-bottleneck",
             "resnet18-bottleneck",
             "resnet18-b",
-            "resnet18-c",
+            "resnet20-a",
+            "resnet26-a-bottleneck",
+            "resnet50-a",
+            "resnet50-c",
+            "resnet18-a-cifar",
+            "resnet18-c-cifar",
+            "resnet18d-a",
+            "plain18-a",
+            "preresnet18-a",
+            "resnet8-a-sprint",
             "resnet20d",
             "wide_resnet50",
             "wide_resnet50_1",

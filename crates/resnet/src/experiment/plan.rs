@@ -51,11 +51,17 @@ impl Kind {
         let named = |before: &str, after: &str| -> Vec<String> {
             depths.iter().map(|depth| format!("{before}{depth}{after}")).collect()
         };
+        // Without a letter the CIFAR nets have option A, those of ImageNet option B.
+        let option = |of_cifar: &str, of_imagenet: &str| -> Vec<String> {
+            let name = |depth: &usize| {
+                let has_letter = format!("resnet{depth}-a").parse::<Arch>().is_ok();
+                format!("resnet{depth}{}", if has_letter { of_imagenet } else { of_cifar })
+            };
+            depths.iter().map(name).collect()
+        };
         let names = match self {
-            Kind::Degradation | Kind::Responses => {
-                [named("plain", ""), named("resnet", "")].concat()
-            }
-            Kind::Shortcuts => ["", "-b", "-c"].map(|option| named("resnet", option)).concat(),
+            Kind::Degradation | Kind::Responses => [named("plain", ""), option("", "-a")].concat(),
+            Kind::Shortcuts => [option("", "-a"), option("-b", ""), option("-c", "-c")].concat(),
             Kind::Depth => named("resnet", ""),
         };
         names.iter().map(|name| name.parse()).collect()
@@ -116,15 +122,18 @@ mod tests {
     fn nets_are_those_of_the_paper() {
         let two = ["plain20", "plain56", "resnet20", "resnet56"];
         assert_eq!(names(Kind::Degradation, Kind::Degradation.depths()), two);
-        assert_eq!(names(Kind::Degradation, &[18, 34])[..2], ["plain18", "plain34"]);
+        // Figure 4 and table 2 have option A.
+        let four = ["plain18", "plain34", "resnet18-a", "resnet34-a"];
+        assert_eq!(names(Kind::Degradation, &[18, 34]), four);
+        assert_eq!(names(Kind::Shortcuts, &[34]), ["resnet34-a", "resnet34", "resnet34-c"]);
         assert_eq!(names(Kind::Shortcuts, &[20]), ["resnet20", "resnet20-b", "resnet20-c"]);
         assert_eq!(names(Kind::Depth, &[110, 1202]), ["resnet110", "resnet1202"]);
         for kind in Kind::ALL {
             assert!(kind.nets(kind.depths()).is_ok());
             assert!(kind.nets(&[21]).unwrap_err().to_string().contains("21"));
         }
-        // The usual ImageNet nets have option B.
-        assert!(Kind::Shortcuts.nets(&[34]).is_err());
+        // Bottlenecks have option B.
+        assert!(Kind::Shortcuts.nets(&[50]).is_err());
     }
 
     #[test]

@@ -34,8 +34,9 @@ const fn imagenet(net: &'static str, error: f64, source: &'static str) -> Publis
     Published { net, data: IMAGENET, error, spread: None, source }
 }
 
-/// By architecture. For plain nets on CIFAR-10 the paper has curves only (figure 6).
-const NETS: [(&str, Published); 13] = [
+/// By architecture. For plain nets on CIFAR-10 the paper has curves only (figure 6). Its bottlenecks have their stride in
+/// the first 1x1 convolution.
+const NETS: [(&str, Published); 15] = [
     ("resnet20", cifar("ResNet-20", 8.75)),
     ("resnet32", cifar("ResNet-32", 7.51)),
     ("resnet44", cifar("ResNet-44", 7.17)),
@@ -44,11 +45,13 @@ const NETS: [(&str, Published); 13] = [
     ("resnet1202", cifar("ResNet-1202", 7.93)),
     ("plain18", imagenet("plain-18", 27.94, "table 2")),
     ("plain34", imagenet("plain-34", 28.54, "table 2")),
-    ("resnet18", imagenet("ResNet-18 A", 27.88, "table 2")),
+    ("resnet18-a", imagenet("ResNet-18 A", 27.88, "table 2")),
+    ("resnet34-a", imagenet("ResNet-34 A", 25.03, "table 2")),
     ("resnet34", imagenet("ResNet-34 B", 24.52, "table 3")),
-    ("resnet50", imagenet("ResNet-50", 22.85, "table 3")),
-    ("resnet101", imagenet("ResNet-101", 21.75, "table 3")),
-    ("resnet152", imagenet("ResNet-152", 21.43, "table 3")),
+    ("resnet34-c", imagenet("ResNet-34 C", 24.19, "table 3")),
+    ("resnet50+stride1x1", imagenet("ResNet-50", 22.85, "table 3")),
+    ("resnet101+stride1x1", imagenet("ResNet-101", 21.75, "table 3")),
+    ("resnet152+stride1x1", imagenet("ResNet-152", 21.43, "table 3")),
 ];
 
 /// The error that the paper states for a net; for the options of shortcuts those of ResNet-34, the only ones
@@ -79,6 +82,11 @@ mod tests {
         let of = |kind, name: &str| published(kind, name.parse().unwrap());
         assert_eq!(of(Kind::Depth, "resnet1202").unwrap().error, 7.93);
         assert_eq!(of(Kind::Degradation, "plain20"), None);
+        assert_eq!(of(Kind::Degradation, "resnet18-a").unwrap().error, 27.88);
+        for name in ["resnet18", "resnet50"] {
+            assert_eq!(of(Kind::Depth, name), None, "the paper has no such net");
+        }
         assert_eq!(of(Kind::Shortcuts, "resnet20-c").unwrap().net, "ResNet-34 C");
+        assert_eq!(of(Kind::Shortcuts, "resnet34-a").unwrap().error, 25.03);
     }
 }

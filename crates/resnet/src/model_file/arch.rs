@@ -59,12 +59,15 @@ fn inventory(tensors: &NamedTensors) -> String {
     }
 }
 
+/// A network that differs in shortcuts without parameters, for people.
+pub(super) fn by_shortcuts(other: Arch) -> String {
+    format!("{other} ({})", if other.residual { "shortcuts of option A" } else { "no shortcuts" })
+}
+
 /// The other networks that have the tensors of one, for people.
 pub(super) fn others_of(arch: Arch, alternative: Option<Arch>) -> Option<String> {
     let mut others = Vec::new();
-    if let Some(other) = alternative {
-        others.push(format!("{other} (no shortcuts)"));
-    }
+    others.extend(alternative.map(by_shortcuts));
     if matches!(arch.family, Family::ImageNet | Family::Cifar) {
         let mut other = arch.usual();
         other.max_pool = !other.max_pool;

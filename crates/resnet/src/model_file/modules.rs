@@ -327,7 +327,7 @@ fn check_other(module: &Submodule, arch: Arch, pooled: Option<usize>) -> Result<
             Err(other(module, &format!("averages over {0}x{0} pixels, not over all", kernel[0])))
         }
         // The paper's shortcuts have no layer of PyTorch's: people write their own.
-        _ if arch.family == Family::Paper
+        _ if (arch.family == Family::Paper || arch.shortcut == Shortcut::A)
             && !is_torchs(module)
             && matches!(module.path.rsplit('.').next(), Some("shortcut" | "downsample")) =>
         {

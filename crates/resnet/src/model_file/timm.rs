@@ -19,7 +19,7 @@ use super::{
     metadata::json,
 };
 use crate::{
-    models::{Arch, Block, Family, Stem},
+    models::{Arch, Block, Family, Shortcut, Stem},
     preprocess::{CropMode, Interpolation, Normalisation},
 };
 
@@ -188,8 +188,9 @@ fn activation(model_args: &BTreeMap<String, Value>) -> Result<&'static str, Stri
 
 /// Whether timm has an architecture.
 fn is_timms(arch: Arch) -> bool {
-    let Arch { family, residual, preactivation, .. } = arch;
-    family == Family::ImageNet && residual && !preactivation && arch == arch.usual()
+    let Arch { family, residual, preactivation, shortcut, .. } = arch;
+    let has_shortcuts = residual && matches!(shortcut, Shortcut::B | Shortcut::D);
+    family == Family::ImageNet && has_shortcuts && !preactivation && arch == arch.usual()
 }
 
 fn to_metadata(config: &Config, arch: Option<String>) -> Result<Metadata, String> {

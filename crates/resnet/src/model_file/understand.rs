@@ -10,7 +10,7 @@ use resnet_formats::{
 
 use super::{
     Contents, FileFormat, LoadOptions, ModelFileError, OptimizerState,
-    arch::{Origin, others_of, resolve_arch},
+    arch::{Origin, by_shortcuts, others_of, resolve_arch},
     key,
     locate::{Located, locate},
     metadata::{check_version, json},
@@ -117,7 +117,7 @@ fn inferred_note(
     stated: Option<Arch>,
 ) -> String {
     let (from, others) = match stated {
-        Some(_) => ("its modules", alternative.map(|other| format!("{other} (no shortcuts)"))),
+        Some(_) => ("its modules", alternative.map(by_shortcuts)),
         None => ("the names and shapes of its tensors", others_of(arch, alternative)),
     };
     let others = others
