@@ -1,15 +1,18 @@
 //! Training recipes: all hyperparameters of a run (length, batch size, optimiser, schedule,
 //! augmentation), without its data.
 //!
-//! Start from a named recipe and change its fields:
+//! Start from a named recipe, for the length and the data of the run, and change its fields. Rates, batch size and
+//! augmentation follow the length, so it is given here, and a learning rate through [`Recipe::set_lr`]:
 //!
 //! ```
-//! use resnet::{Arch, recipe::{Length, Recipe}};
+//! use resnet::{Arch, recipe::Recipe};
 //!
 //! let arch: Arch = "resnet20".parse()?;
-//! let mut recipe = Recipe::named("fast", arch).expect("it is listed in Recipe::ALL");
-//! recipe.length = Length::Epochs(10);
-//! recipe.lr = 0.1;
+//! let (epochs, images, classes) = (Some(10.0), 50_000, 10);
+//! let recipe = Recipe::of_size("fast", arch, epochs, [images, classes]);
+//! let mut recipe = recipe.expect("it is listed in Recipe::ALL");
+//! recipe.set_lr(0.4); // Muon's in proportion
+//! recipe.label_smoothing = 0.1;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
@@ -76,14 +79,16 @@ impl Length {
 pub struct Recipe {
     /// Name of the recipe that this one started from.
     pub name: String,
-    /// Length of training.
+    /// Length of training. Another one here leaves what the recipe chose by its length: [`Recipe::of_size`] chooses for
+    /// the new one.
     pub length: Length,
-    /// Images per step.
+    /// Images per step. [`Recipe::set_batch_size`] changes the learning rate with it.
     pub batch_size: usize,
     /// Storage type of activations and their gradients.
     #[serde(default)]
     pub dtype: Dtype,
-    /// Base learning rate, which the schedule scales. For one-cycle schedules it is the peak.
+    /// Base learning rate, which the schedule scales. For one-cycle schedules it is the peak. Muon has a rate of its own:
+    /// [`Recipe::set_lr`] changes both in proportion.
     pub lr: f64,
     /// Label smoothing in [0, 1) (`torch.nn.CrossEntropyLoss(label_smoothing=...)`).
     pub label_smoothing: f32,
