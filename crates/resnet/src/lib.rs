@@ -5,6 +5,7 @@
 //! | run a forward pass | [`EvalPlan`](engine::EvalPlan) | `01_forward` |
 //! | do a training step | [`Engine`](engine::Engine) | `02_training_step` |
 //! | load a file of PyTorch, ONNX or safetensors | [`Model::load`](model_file::Model::load), [`model_file`] | `03_load_checkpoint` |
+//! | load the model of a run folder | [`run::load_model`] | |
 //! | predict the class of a photo | [`Predictor`](predictor::Predictor) | `05_predict_photo` |
 //! | build a network of your own | [`graph`], [`Network`] | `04_own_net` |
 //!

@@ -15,7 +15,10 @@ pub enum ModelFileError {
     /// The file is missing or damaged.
     #[error("{}{}", .0, remedy(.0))]
     Format(#[from] FormatError),
-    /// A folder without a checkpoint.
+    /// A folder without a model.
+    #[error("{} is a folder without model.safetensors or pytorch_model.bin: give a folder with one of them, or a model file; the model of a run is in its checkpoint, which run::load_model finds", .0.shown())]
+    NoModel(PathBuf),
+    /// A folder that is neither one of a model nor a run with a checkpoint.
     #[error("{} is a folder without last.safetensors: not a run, or one without a checkpoint yet; give a run folder, a folder with model.safetensors or pytorch_model.bin, or a checkpoint", .0.shown())]
     NoCheckpoint(PathBuf),
     /// The file has another format.

@@ -29,7 +29,7 @@ fn weights_of(folder: &Path) -> Option<PathBuf> {
 /// Reads a folder.
 pub(super) fn read(folder: &Path, weights: &Weights) -> Result<Contents, ModelFileError> {
     let Some(file) = weights_of(folder) else {
-        return Err(ModelFileError::NoCheckpoint(folder.to_owned()));
+        return Err(ModelFileError::NoModel(folder.to_owned()));
     };
     let (mut notes, path) = (Vec::new(), folder.join(CONFIG));
     let stated = if !path.exists() {

@@ -13,7 +13,8 @@ pub(crate) fn is_plain_folder(path: &Path) -> bool {
 impl Model {
     /// Loads a model from a file or folder: safetensors, PyTorch (`torch.save` of a state dict, a
     /// checkpoint dict or a whole module), ONNX, or a folder of timm or Hugging Face transformers. The
-    /// path [`demo`](DEMO) is the network that ships with the library.
+    /// path [`demo`](DEMO) is the network that ships with the library. The model of a run folder is loaded by
+    /// [`run::load_model`](crate::run::load_model).
     ///
     /// ```no_run
     /// use std::path::Path;
@@ -51,5 +52,18 @@ impl Model {
         }
         let contents = Contents::read_weights(path, &options.weights)?;
         Model::from_contents(path, contents, options)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_is_no_model_leads_to_what_loads_runs() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = Model::load(folder.path(), None).unwrap_err().to_string();
+        assert!(error.contains("without model.safetensors or pytorch_model.bin"), "{error}");
+        assert!(error.contains("run::load_model"), "{error}");
     }
 }

@@ -11,6 +11,12 @@ use crate::{
 /// Loads a model as [`Model::load_with`] does, or that of a run folder: its `best` checkpoint if the run
 /// has a validation set, else `last`.
 ///
+/// ```no_run
+/// let model = resnet::run::load_model("runs/mine".as_ref(), &Default::default())?;
+/// println!("{}, {} classes", model.arch, model.class_names().len());
+/// # Ok::<(), resnet::run::RunError>(())
+/// ```
+///
 /// # Errors
 /// As [`Model::load_with`], and if the run has no checkpoint or its configuration is damaged.
 pub fn load_model(path: &Path, options: &LoadOptions) -> Result<Model, RunError> {
