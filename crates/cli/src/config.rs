@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use resnet::{
     Cpu,
-    config::{DataConfig, PhotosConfig, TrainConfig},
+    config::{DataConfig, TrainConfig},
     data::{Augment, ImageSet, Parts},
     model_file::DEMO,
 };
@@ -58,7 +58,7 @@ pub(crate) fn build(
     };
     let mut recipe = settings.recipe(start.arch, &data.classes, train_images, planned, cpu)?;
     let [image_size, ..] = data.train.size();
-    let photos = match &data.train {
+    match &data.train {
         ImageSet::Memory(_) => {
             if args.images.image_size.is_some() {
                 recipe = recipe.for_image_size(settings.recipe_size()?, image_size);
@@ -74,7 +74,6 @@ pub(crate) fn build(
             if args.images.labels.is_some() {
                 return Err(Usage("--labels is for folders of photos".into()).into());
             }
-            None
         }
         ImageSet::Photos(photos) => {
             let resize = photos.preparation().resize.unwrap_or(image_size);
@@ -84,13 +83,8 @@ pub(crate) fn build(
             if let Some(name) = args.recipe.augmentation.augment {
                 recipe.transform = Some(name.of(recipe.transform.take(), resize));
             }
-            Some(PhotosConfig {
-                resize,
-                own_validation: data.own_validation,
-                labels: args.images.labels.as_ref().map(absolute).transpose()?,
-            })
         }
-    };
+    }
     // The facts of the same data that a configuration states.
     let stated = base.as_ref().filter(|base| base.config.data.name == data.name);
     if let Some(base) = stated {
@@ -104,28 +98,24 @@ pub(crate) fn build(
     let dir = args.data_dir.path.as_ref().or(args.data_dir.from_run.as_ref());
     let length = settings.length(&recipe);
     let mut config = TrainConfig {
-        arch: start.arch,
-        seed: args.recipe.seed,
-        total_steps: 0,
         init_from: start.checkpoint.as_ref().map(absolute).transpose()?,
         init_weights: start.weights.clone(),
         continues_after: start.finished_epochs,
-        earlier_lengths: Vec::new(),
         save_torch: args.save_torch,
-        data: DataConfig {
-            name: data.name.clone(),
-            dir: dir.map(absolute).transpose()?,
-            classes: data.classes.clone(),
-            image_size,
-            train_images,
-            validation,
-            limit_train: args.images.limit_train,
-            limit_test: args.images.limit_test,
-            normalisation,
-            photos,
-        },
-        recipe,
+        ..TrainConfig::new(start.arch, recipe, data, args.recipe.seed)
     };
+    config.data = DataConfig {
+        dir: dir.map(absolute).transpose()?,
+        train_images,
+        validation,
+        limit_train: args.images.limit_train,
+        limit_test: args.images.limit_test,
+        normalisation,
+        ..config.data
+    };
+    if let Some(photos) = &mut config.data.photos {
+        photos.labels = args.images.labels.as_ref().map(absolute).transpose()?;
+    }
     if args.images.mean_image {
         config.data.normalisation.mean_image = Some(mean_image(data, &config)?);
     }

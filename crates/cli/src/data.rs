@@ -6,14 +6,11 @@ use std::{
     sync::atomic::AtomicBool,
 };
 
-use anyhow::{Context, bail};
-use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
+use anyhow::bail;
+use indicatif::{ProgressBar, ProgressStyle};
 use resnet::{
-    data::{
-        self, DataError, DataSource, Dataset, FetchEvent, Images, LoadOptions, Stage,
-        photo::resize_images,
-    },
-    engine::memory,
+    config::{self, DataConfig},
+    data::{self, DataError, DataSource, Dataset, FetchEvent, LoadOptions, Stage},
 };
 use resnet_formats::{Shown, printable};
 
@@ -37,9 +34,33 @@ pub(crate) fn load(
     global: &Global,
     interrupt: &Interrupt,
 ) -> anyhow::Result<Dataset> {
-    let data_dir = dir.folder()?;
-    let options = LoadOptions { data_dir, limit_train: limits.train, limit_test: limits.test };
-    match data::load(source.name(), &options) {
+    let (limit_train, limit_test) = (limits.train, limits.test);
+    let options = LoadOptions { data_dir: Some(dir.folder()?), limit_train, limit_test };
+    fetched(source, dir, global, interrupt, || data::load(source.name(), &options))
+}
+
+/// Loads the data set of a run, likewise: with its limits, in its image size.
+pub(crate) fn of_run(
+    config: &DataConfig,
+    dir: &DataDir,
+    global: &Global,
+    interrupt: &Interrupt,
+) -> anyhow::Result<Dataset> {
+    let source: DataSource = config.name.parse()?;
+    let dir = dir.or_of_run(config.dir.clone());
+    let config = DataConfig { dir: Some(dir.folder()?), ..config.clone() };
+    fetched(source, &dir, global, interrupt, || config.load(global.cpu_threads()))
+}
+
+/// What `load` gives, after a download if the data set is missing.
+fn fetched(
+    source: DataSource,
+    dir: &DataDir,
+    global: &Global,
+    interrupt: &Interrupt,
+    load: impl Fn() -> Result<Dataset, DataError>,
+) -> anyhow::Result<Dataset> {
+    match load() {
         Err(DataError::Missing { .. }) => {
             if let Some(folder) = dir.only_from_run() {
                 bail!(
@@ -48,46 +69,23 @@ pub(crate) fn load(
                     folder.shown()
                 );
             }
-            fetch(source, &options.data_dir, global, interrupt)?;
-            Ok(data::load(source.name(), &options)?)
+            fetch(source, &dir.folder()?, global, interrupt)?;
+            Ok(load()?)
         }
         loaded => Ok(loaded?),
     }
 }
 
-/// The most rows and columns of an image, as the options take them.
-const MAX_SIDE: usize = 4096;
-
-/// A data set with images of `side` rows and columns, which are enlarged or shrunk if they have another size.
+/// A data set with images of `side` rows and columns, if that is given.
 pub(crate) fn resized(
-    mut set: Dataset,
+    set: Dataset,
     side: Option<usize>,
     global: &Global,
 ) -> anyhow::Result<Dataset> {
-    let Images { height, width, channels, .. } = set.train;
-    let Some(side) = side.filter(|&side| [height, width] != [side; 2]) else { return Ok(set) };
-    let name = &set.name;
-    if !(1..=MAX_SIDE).contains(&side) {
-        bail!(
-            "{name}: its images are {height}x{width}x{channels}; they are resized to at most {MAX_SIDE} \
-             pixels a side, not to {side}"
-        );
-    }
-    let images = set.train.len() + set.test.len();
-    let bytes = images.saturating_mul(side * side * channels);
-    if let Some(available) = memory::available().filter(|&available| available < bytes) {
-        bail!(
-            "{name}: {images} images of {side}x{side} pixels need {} of memory, and {} are available: \
-             choose a smaller --image-size, or --limit-train",
-            HumanBytes(bytes as u64),
-            HumanBytes(available as u64)
-        );
-    }
-    for part in [&mut set.train, &mut set.test] {
-        *part = resize_images(part, side, global.cpu_threads())
-            .with_context(|| format!("{}: its images cannot be resized", set.name))?;
-    }
-    Ok(set)
+    Ok(match side {
+        Some(side) => config::resize(set, side, global.cpu_threads())?,
+        None => set,
+    })
 }
 
 /// Notes that a folder with folders, which may be of photos, is called like this data set that was asked for.

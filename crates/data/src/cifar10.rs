@@ -84,7 +84,7 @@ pub(crate) fn folder(data_dir: &Path) -> PathBuf {
 }
 
 pub(crate) fn load(options: &LoadOptions) -> Result<Dataset, DataError> {
-    let location = Location::new(&options.data_dir);
+    let location = Location::new(&options.folder()?);
     let (train, test) = FILES.split_at(5);
     Ok(Dataset {
         name: NAME.to_owned(),
@@ -219,7 +219,7 @@ mod tests {
     #[test]
     fn missing_files_have_their_own_error() {
         let folder = tempfile::tempdir().unwrap();
-        let options = LoadOptions { data_dir: folder.path().to_owned(), ..LoadOptions::default() };
+        let options = LoadOptions { data_dir: Some(folder.path().into()), ..LoadOptions::default() };
         let error = load(&options).unwrap_err();
         assert!(matches!(error, DataError::Missing { .. }), "{error}");
         assert!(error.to_string().contains("cifar-10-batches-bin"), "{error}");

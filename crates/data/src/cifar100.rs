@@ -60,7 +60,7 @@ pub(crate) fn is_complete(folder: &Path) -> bool {
 }
 
 pub(crate) fn load(options: &LoadOptions) -> Result<Dataset, DataError> {
-    let folder = folder(&options.data_dir);
+    let folder = folder(&options.folder()?);
     let [train, test] = [(&FILES[0], options.limit_train), (&FILES[1], options.limit_test)]
         .map(|(file, limit)| read(&folder, file, limit));
     Ok(Dataset {
@@ -139,7 +139,8 @@ mod tests {
         let error = read(folder.path(), &file, None).unwrap_err().to_string();
         assert!(error.contains("two is damaged or a different file: expected MD5"), "{error}");
         assert!(error.contains("resnet data fetch cifar100"), "{error}");
-        let missing = load(&LoadOptions { data_dir: folder.path().into(), ..Default::default() });
+        let data_dir = Some(folder.path().into());
+        let missing = load(&LoadOptions { data_dir, ..Default::default() });
         assert!(matches!(missing, Err(DataError::Missing { name: "cifar100", .. })));
     }
 }

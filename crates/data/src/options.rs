@@ -23,12 +23,19 @@ fn data_dir(resnet_data: Option<OsString>, cache: Option<PathBuf>) -> Option<Pat
 /// Options for loading a data set.
 #[derive(Clone, Debug, Default)]
 pub struct LoadOptions {
-    /// Folder of the data sets (see [`default_data_dir`]).
-    pub data_dir: PathBuf,
+    /// Folder of the data sets; none for the [default](default_data_dir) one.
+    pub data_dir: Option<PathBuf>,
     /// Maximum number of training images; the first ones are used.
     pub limit_train: Option<usize>,
     /// Maximum number of test images; the first ones are used.
     pub limit_test: Option<usize>,
+}
+
+impl LoadOptions {
+    /// The folder of the data sets.
+    pub(crate) fn folder(&self) -> Result<PathBuf, DataError> {
+        self.data_dir.clone().map_or_else(default_data_dir, Ok)
+    }
 }
 
 #[cfg(test)]
@@ -43,5 +50,12 @@ mod tests {
         assert_eq!(data_dir(Some("mine".into()), cache()), Some("mine".into()));
         assert_eq!(data_dir(Some("".into()), cache()), Some(Path::new("cache").join("resnet")));
         assert_eq!(data_dir(None, None), None);
+    }
+
+    #[test]
+    fn data_sets_are_in_the_default_folder_unless_another_is_given() {
+        let folder = |data_dir| LoadOptions { data_dir, ..LoadOptions::default() }.folder().ok();
+        assert_eq!(folder(None), default_data_dir().ok());
+        assert_eq!(folder(Some("mine".into())), Some("mine".into()));
     }
 }

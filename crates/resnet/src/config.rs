@@ -1,7 +1,7 @@
 //! The configuration of a run (`config.toml`): everything that is needed to repeat it.
 //!
-//! [`TrainConfig::read`] reads a file; a [run folder](crate::run::RunFolder) is made from a
-//! configuration.
+//! [`TrainConfig::new`] makes one for a new run, [`TrainConfig::read`] reads a file; a
+//! [run folder](crate::run::RunFolder) is made from a configuration.
 
 use std::{
     io,
@@ -12,12 +12,14 @@ use resnet_formats::{Shown, atomic_write, brief, printable, read_text};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-pub use self::{check::MAX_BATCH_SIZE, lengths::EarlierLength};
+pub use self::{check::MAX_BATCH_SIZE, lengths::EarlierLength, load::resize};
 use crate::{data::Normalisation, models::Arch, optim::Rates, recipe::Recipe};
 
 mod check;
 mod explanation;
 mod lengths;
+mod load;
+mod new;
 
 /// The configuration of a run: architecture, data and recipe.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -58,7 +60,7 @@ pub struct TrainConfig {
 pub struct DataConfig {
     /// Name of the data set, or an absolute path to a folder of images.
     pub name: String,
-    /// Folder of data sets; none for the default one.
+    /// Folder of data sets; none for the [default](crate::data::default_data_dir) one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dir: Option<PathBuf>,
     /// Class names, in label order.

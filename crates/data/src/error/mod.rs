@@ -101,6 +101,14 @@ pub enum DataError {
         /// What is wrong with it, after its name.
         reason: String,
     },
+    /// A data set cannot be loaded as it is asked for.
+    #[error("{}: {message}", brief(name))]
+    Unsuitable {
+        /// The data set.
+        name: String,
+        /// Why not.
+        message: String,
+    },
     /// The validation set would take every training image.
     #[error(
         "cannot take {validation} of {images} training images for validation: at least one must remain \

@@ -68,7 +68,7 @@ impl IdxSet {
     }
 
     pub(crate) fn load(&self, options: &LoadOptions) -> Result<Dataset, DataError> {
-        let folder = self.folder(&options.data_dir);
+        let folder = self.folder(&options.folder()?);
         let part = |files: &[PublishedFile], limit: Option<usize>| {
             let (images, labels) = (&files[0], &files[1]);
             let labels = content(self.name, labels, &folder)?;

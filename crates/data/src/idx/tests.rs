@@ -56,7 +56,7 @@ fn images_are_read_compressed_or_not() {
         let data_dir = tempfile::tempdir().unwrap();
         write(&data_dir.path().join("MNIST/raw"), compressed);
         let options = LoadOptions {
-            data_dir: data_dir.path().into(),
+            data_dir: Some(data_dir.path().into()),
             limit_train: Some(2),
             limit_test: None,
         };

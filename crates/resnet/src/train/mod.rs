@@ -4,19 +4,36 @@
 //! a listener with each [`Event`]. [`Log`], [`RunInfo`] and [`TensorBoard`] are listeners that
 //! write the run's files.
 //!
-//! ```no_run
-//! use std::path::Path;
-//! use resnet::{Cpu, config::TrainConfig, data::{LoadOptions, load}, run::RunFolder};
-//! use resnet::train::{Event, StopFlag, train};
+//! ```
+//! use resnet::{Arch, Cpu, config::TrainConfig, data::{LoadOptions, Parts, load}};
+//! use resnet::{recipe::Recipe, run::RunFolder, train::{Event, StopFlag, train}};
 //!
-//! let config = TrainConfig::read(Path::new("config.toml"))?;
-//! let data = load(&config.data.name, &LoadOptions::default())?;
-//! let run = RunFolder::create(Path::new("runs/mine"), &config)?;
-//! train(&run, data, &Cpu::new(8)?, &StopFlag::new(0), &mut |event| {
+//! # let runs = tempfile::tempdir()?;
+//! # let runs = runs.path();
+//! let options = LoadOptions { limit_train: Some(64), limit_test: Some(32), ..Default::default() };
+//! let data: Parts = load("synthetic", &options)?.into();
+//! let (arch, size): (Arch, _) = ("resnet8".parse()?, [data.train.len(), data.classes.len()]);
+//! let recipe = Recipe::of_size("fast", arch, Some(1.0), size).expect("it is in Recipe::ALL");
+//! let mut config = TrainConfig::new(arch, recipe, &data, 0);
+//! (config.data.limit_train, config.data.limit_test) = (options.limit_train, options.limit_test);
+//!
+//! let run = RunFolder::create(&runs.join("mine"), &config)?;
+//! train(&run, data, &Cpu::new(2)?, &StopFlag::new(0), &mut |event| {
 //!     if let Event::EpochEnd { metrics, .. } = event {
 //!         println!("epoch {}: {:.2}%", metrics.epoch, metrics.score());
 //!     }
 //! })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! A run that was stopped goes on with the data of its configuration; photos are
+//! [opened](crate::run::open_photos) instead of loaded:
+//!
+//! ```no_run
+//! # use resnet::{Cpu, run::RunFolder, train::{StopFlag, train}};
+//! let run = RunFolder::resume("runs/mine".as_ref())?;
+//! let data = run.config().data.load(8)?;
+//! train(&run, data, &Cpu::new(8)?, &StopFlag::new(0), &mut |_| {})?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 

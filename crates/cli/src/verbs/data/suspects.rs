@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Context;
 use resnet::{
     config::TrainConfig,
-    data::{DataSource, ImageSet, Images, Parts},
+    data::{ImageSet, Images, Parts},
     evaluate::{self, EvaluateOptions},
     model_file::{LoadOptions, Model},
     predictions::{Predictions, Suspect},
@@ -15,8 +15,8 @@ use resnet_formats::{Shown, is_printable};
 use serde::Serialize;
 
 use crate::{
-    args::{CachePlace, DataDir, Global, PartArg, PhotoReadingArgs, SuspectsArgs},
-    data::{self, Limits},
+    args::{CachePlace, Global, PartArg, PhotoReadingArgs, SuspectsArgs},
+    data,
     delayed_progress::DelayedProgress,
     device::Work,
     error::Usage,
@@ -97,15 +97,11 @@ fn parts(
         let reading = PhotoReadingArgs { workers: None, cache, cache_size: None };
         photo_folder::of_run(run, config, &reading, &args.data_dir, global)?
     } else {
-        let source: DataSource = config.data.name.parse()?;
-        let path = args.data_dir.path.clone();
-        let data_dir = DataDir { path, from_run: config.data.dir.clone() };
-        let limits = Limits { train: config.data.limit_train, test: config.data.limit_test };
         let interrupt = Interrupt::catch().context("cannot catch Ctrl-C")?;
-        let set = data::load(source, &data_dir, limits, global, &interrupt)?;
+        let set = data::of_run(&config.data, &args.data_dir, global, &interrupt)?;
         interrupt.check()?;
         interrupt.release();
-        data::resized(set, Some(config.data.image_size), global)?.into()
+        set.into()
     };
     let all = |images: &ImageSet| (0..images.len()).collect::<Vec<_>>();
     let mut trained_on = all(&train);

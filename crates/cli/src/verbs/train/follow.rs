@@ -3,14 +3,14 @@
 use anyhow::Context;
 use resnet::{
     config::TrainConfig,
-    data::{DataSource, Parts},
+    data::Parts,
     train::{self, Event, Group, Outcome},
 };
 use resnet_formats::printable;
 
 use crate::{
-    args::{DataDir, Global, TrainArgs},
-    data::{self, Limits},
+    args::{Global, TrainArgs},
+    data,
     interrupt::{Interrupt, Interrupted},
     photo_folder, print,
     processes::{self, Announcement},
@@ -62,9 +62,5 @@ fn load(
         let reading = &args.images.reading;
         return photo_folder::announced(photos, config, reading, &args.data_dir, global);
     }
-    let data_dir = DataDir { path: args.data_dir.path.clone(), from_run: config.data.dir.clone() };
-    let limits = Limits { train: config.data.limit_train, test: config.data.limit_test };
-    let source: DataSource = config.data.name.parse()?;
-    let data = data::load(source, &data_dir, limits, global, interrupt)?;
-    Ok(data::resized(data, Some(config.data.image_size), global)?.into())
+    Ok(data::of_run(&config.data, &args.data_dir, global, interrupt)?.into())
 }

@@ -10,8 +10,8 @@ use resnet::{
 use resnet_formats::{Shown, brief, quoted_path};
 
 use crate::{
-    args::{DataArg, DataDir, Global, TrainArgs},
-    data::{self, Limits},
+    args::{DataArg, Global, TrainArgs},
+    data,
     error::Usage,
     interrupt::Interrupt,
     model, photo_folder, runs,
@@ -72,15 +72,11 @@ pub(in crate::verbs) fn resume(
         let note = new_length(args, &mut folder)?;
         return Ok((folder, data, note));
     }
-    let data_dir = DataDir { path: args.data_dir.path.clone(), from_run: config.dir.clone() };
-    let limits = Limits { train: config.limit_train, test: config.limit_test };
     let source: DataSource = config.name.parse()?;
     // Before anything is downloaded.
     let classes = sets::info(source.name(), Path::new(""))?.classes;
     train::check_classes(folder.config(), &classes)?;
-    let side = Some(config.image_size);
-    let data = data::load(source, &data_dir, limits, global, interrupt)?;
-    let data = data::resized(data, side, global)?;
+    let data = data::of_run(config, &args.data_dir, global, interrupt)?;
     let note = new_length(args, &mut folder)?;
     Ok((folder, data.into(), note))
 }
