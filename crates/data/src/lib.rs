@@ -29,6 +29,7 @@ mod output;
 mod parts;
 pub mod photo;
 mod photo_names;
+mod photo_parts;
 mod photos;
 mod plan;
 mod published;
@@ -50,8 +51,10 @@ pub use options::{LoadOptions, default_data_dir};
 pub use output::{is_output, mark_output};
 pub use parts::{ImageSet, Parts};
 pub use photo_names::{
-    NamedPhotos, format_photo_names, parse_photo_names, read_photo_names, write_photo_names,
+    NamedPhotos, format_photo_names, missing_photos, parse_photo_names, read_photo_names,
+    unread_photos, write_photo_names,
 };
+pub use photo_parts::resize_for;
 pub use photos::{CacheOptions, PhotoOptions, Photos};
 pub use published::FileState;
 pub use resnet_network::preprocess::Normalisation;

@@ -7,7 +7,7 @@
 
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use resnet_formats::{atomic_write, open};
@@ -92,6 +92,19 @@ pub fn parse_photo_names(names: impl Read, root: &Path) -> io::Result<[Option<Na
         list.push(&name, label);
         identities.push(identity);
     }
+}
+
+/// Photos as if they were not read yet: copies have other times.
+pub fn unread_photos(parts: [Option<NamedPhotos>; 3]) -> [Option<NamedPhotos>; 3] {
+    parts.map(|part| part.map(|(list, identities)| (list, vec![0; identities.len()])))
+}
+
+/// The first of the photos that are not where they should be, and the number of others.
+pub fn missing_photos(parts: &[Option<NamedPhotos>; 3]) -> Option<(PathBuf, usize)> {
+    let lists = parts.iter().flatten().map(|(list, _)| list);
+    let paths = lists.flat_map(|list| (0..list.len()).map(|index| list.path(index)));
+    let mut missing = paths.filter(|path| !path.is_file());
+    Some((missing.next()?, missing.count()))
 }
 
 fn parsed(line: &[u8]) -> Option<(usize, u32, Vec<u8>, u64)> {

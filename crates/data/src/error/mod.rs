@@ -102,7 +102,7 @@ pub enum DataError {
         reason: String,
     },
     /// A data set cannot be loaded as it is asked for.
-    #[error("{}: {message}", brief(name))]
+    #[error("{}: {message}", printable(name))]
     Unsuitable {
         /// The data set.
         name: String,

@@ -8,7 +8,7 @@ use std::{
 use resnet_formats::{Shown, quoted_path};
 use thiserror::Error;
 
-use crate::{config::ConfigError, model_file::ModelFileError};
+use crate::{config::ConfigError, data::DataError, model_file::ModelFileError};
 
 /// Why a run folder cannot be used.
 #[derive(Debug, Error)]
@@ -52,6 +52,22 @@ pub enum RunError {
     /// The checkpoint of a run, or the model of another file, cannot be used.
     #[error(transparent)]
     Model(#[from] ModelFileError),
+    /// The photos of a run cannot be opened.
+    #[error(transparent)]
+    Photos(#[from] DataError),
+    /// Photos of a run are not in the folder that they should be taken from.
+    #[error(
+        "{} and {more} more photos of the run are not there: bring all that the run knows to {}, under the same names",
+        first.shown(), root.shown()
+    )]
+    PhotosMissing {
+        /// The first of them.
+        first: PathBuf,
+        /// The number of others.
+        more: usize,
+        /// The folder.
+        root: PathBuf,
+    },
     /// A file cannot be read or written.
     #[error("cannot {action} {}: {source}", path.shown())]
     Io {

@@ -137,11 +137,8 @@ impl RunFolder {
         &self.config
     }
 
-    /// Takes the photos of the run from another folder from now on, and records that in its `config.toml`.
-    ///
-    /// # Errors
-    /// If the file cannot be written.
-    pub fn move_photos(&mut self, root: &str) -> Result<(), RunError> {
+    /// Records in `config.toml` that the photos of the run are in another folder.
+    pub(super) fn move_data(&mut self, root: &str) -> Result<(), RunError> {
         let mut config = self.config.clone();
         let before = mem::replace(&mut config.data.name, root.to_owned());
         // A table of labels may have moved with them.
@@ -171,6 +168,11 @@ impl RunFolder {
     pub(crate) fn write_config(&self) -> Result<(), RunError> {
         let file = self.path.join(CONFIG);
         self.config.write(&file).map_err(RunError::io("write", &file))
+    }
+
+    /// Whether it was created by this process.
+    pub(crate) fn is_new(&self) -> bool {
+        self.is_new
     }
 
     /// The checkpoint to resume from, if it is another one than the last.

@@ -78,7 +78,7 @@ use crate::{
     config::TrainConfig,
     data::{DataError, Parts},
     metrics::{Progress, State},
-    run::{BEST, LAST, RunFolder},
+    run::{BEST, LAST, RunFolder, RunPhotos},
 };
 
 pub use self::{
@@ -153,8 +153,13 @@ pub fn train_in_group(
     stop: &StopFlag,
     listen: &mut dyn FnMut(&Event),
 ) -> Result<Outcome, TrainError> {
+    let data = data.into();
+    let mut photos = RunPhotos::of(run, &data);
+    if let Some(photos) = photos.as_ref().filter(|_| run.is_new()) {
+        photos.save().inspect_err(|_| run.abandon())?;
+    }
     let (mut trainer, state, before) =
-        prepare(group, run, data.into(), device.into()).inspect_err(|_| run.abandon())?;
+        prepare(group, run, data, device.into()).inspect_err(|_| run.abandon())?;
     if group.size() > 1 {
         group.broadcast(snapshot::to_bytes(&trainer.engine, &state)?)?;
     }
@@ -170,7 +175,17 @@ pub fn train_in_group(
         listen(&Event::DeviceChanged { before, now });
     }
     output.save_first(&trainer, &state, listen)?;
-    go(output, &mut trainer, state, stop, listen).map_err(|error| output.device_lost(error))
+    let mut listen = |event: &Event| {
+        listen(event);
+        if let Event::EpochEnd { .. } = event
+            && let Some(Err(error)) = photos.as_mut().map(RunPhotos::update)
+        {
+            photos = None;
+            let note = format!("{error}: photos that change before --resume are not named");
+            listen(&Event::Note(note));
+        }
+    };
+    go(output, &mut trainer, state, stop, &mut listen).map_err(|error| output.device_lost(error))
 }
 
 /// Takes part in the run of process 0, as another process of its group. It writes nothing, and its metrics are

@@ -17,6 +17,7 @@ mod mean_image;
 mod onnx;
 mod onnx_exporters;
 mod onnx_graphs;
+mod photos;
 mod plan_summary;
 mod processes;
 mod protocols;

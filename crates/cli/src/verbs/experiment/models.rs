@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context, bail};
 use resnet::{
     Arch,
-    data::{CacheOptions, ImageSet, Normalisation, PhotoOptions, Photos, mark_output},
+    data::{CacheOptions, ImageSet, Normalisation, PhotoOptions, Photos, mark_output, resize_for},
     experiment::{Experiment, PlannedRun, is_experiment},
     model_file::Model,
     run::CONFIG,
@@ -177,7 +177,7 @@ fn images(
             })?;
             if let Some(side) = args.images.image_size {
                 preparation.image_size = side;
-                preparation.resize = Some(photo_folder::resize_for(side));
+                preparation.resize = Some(resize_for(side));
             }
             let options = PhotoOptions { workers: global.cpu_threads(), cache: CacheOptions::None };
             Ok((ImageSet::Photos(Photos::new(list, preparation, options)), normalisation))

@@ -33,7 +33,6 @@ use crate::{
     args::{Global, TrainArgs, Ui},
     cores,
     interrupt::{Interrupt, Interrupted},
-    photo_folder::RunPhotos,
     photos::json_name,
     print, processes,
     progress::{Position, Progress},
@@ -165,7 +164,6 @@ impl Session<'_> {
             global.note(note);
             RunInfo::empty(folder.path())
         }));
-        let mut names = RunPhotos::of(folder, &data);
         let mut board = tensorboard.then(|| TensorBoard::new(folder));
         let mut progress = Progress::new(self.ui, self.json, position, global, interrupt);
         let stop = interrupt.signal();
@@ -184,12 +182,6 @@ impl Session<'_> {
             if let Some(Err(error)) = board.as_mut().map(|board| board.write(event)) {
                 note(format!("{error}: no more TensorBoard events are written"));
                 board = None;
-            }
-            if let Event::EpochEnd { .. } = event
-                && let Some(Err(error)) = names.as_mut().map(RunPhotos::update)
-            {
-                note(format!("{error:#}: photos that change before --resume are not named"));
-                names = None;
             }
             listen(event);
         });

@@ -11,6 +11,7 @@ use resnet_formats::{Shown, brief, quoted_path};
 
 use crate::{
     args::{DataArg, Global, TrainArgs},
+    config::absolute,
     data,
     error::Usage,
     interrupt::Interrupt,
@@ -62,7 +63,7 @@ pub(in crate::verbs) fn resume(
         return Err(Usage(message).into());
     }
     if let Some(root) = moved {
-        photo_folder::move_run(&mut folder, root)?;
+        folder.move_photos(&absolute(root)?)?;
     }
     let config = &folder.config().data;
     if config.photos.is_some() {

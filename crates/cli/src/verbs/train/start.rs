@@ -21,9 +21,7 @@ use crate::{
     data::{self, Limits},
     error::Usage,
     interrupt::Interrupt,
-    model, overrides,
-    photo_folder::{self, RunPhotos},
-    runs, weights,
+    model, overrides, photo_folder, runs, weights,
 };
 
 /// A new run, before it has a folder.
@@ -160,9 +158,6 @@ pub(in crate::verbs) fn start(
     }
     check(&config, args)?;
     let run = RunFolder::create(place(args, &default), &config)?;
-    if let Some(photos) = RunPhotos::of(&run, &data) {
-        photos.save().inspect_err(|_| run.abandon())?;
-    }
     Ok((run, data, device))
 }
 
