@@ -219,7 +219,8 @@ mod tests {
     #[test]
     fn missing_files_have_their_own_error() {
         let folder = tempfile::tempdir().unwrap();
-        let options = LoadOptions { data_dir: Some(folder.path().into()), ..LoadOptions::default() };
+        let options =
+            LoadOptions { data_dir: Some(folder.path().into()), ..LoadOptions::default() };
         let error = load(&options).unwrap_err();
         assert!(matches!(error, DataError::Missing { .. }), "{error}");
         assert!(error.to_string().contains("cifar-10-batches-bin"), "{error}");

@@ -6,6 +6,7 @@
 //! | do a training step | [`Engine`](engine::Engine) | `02_training_step` |
 //! | load a file of PyTorch, ONNX or safetensors | [`Model::load`](model_file::Model::load), [`model_file`] | `03_load_checkpoint` |
 //! | load the model of a run folder | [`run::load_model`] | |
+//! | train on a data set or on photos | [`train`] | `07_train_photos` |
 //! | predict the class of a photo | [`Predictor`](predictor::Predictor) | `05_predict_photo` |
 //! | build a network of your own | [`graph`], [`Network`] | `04_own_net` |
 //!
@@ -17,9 +18,8 @@
 //! `resnet_kernels`: here these are [`engine`], [`network`], [`graph`] and [`models`], [`data`], and
 //! [`Cpu`] and [`Dtype`].
 //!
-//! Further tasks: train a whole run as the command line does ([`train`]), the paper's experiments
-//! ([`experiment`]), evaluate a model ([`evaluate`]), export to ONNX ([`onnx`]), draw class activation maps ([`cam`]), count
-//! parameters and multiply-accumulates ([`summary`](mod@summary)).
+//! Further tasks: the paper's experiments ([`experiment`]), evaluate a model ([`evaluate`]), export to
+//! ONNX ([`onnx`]), draw class activation maps ([`cam`]), count parameters and multiply-accumulates ([`summary`](mod@summary)).
 //!
 //! ```
 //! use resnet::{Arch, Cpu, Dtype, Network, engine::{EvalPlan, Input}, network::Init};

@@ -11,7 +11,7 @@ const MAX_SIDE: usize = 4096;
 
 impl DataConfig {
     /// Loads the data set of a run into memory: as many images as its limits allow, in its image size, to which
-    /// so many threads resize them. It downloads nothing: see [`fetch`](crate::data::fetch).
+    /// so many threads resize them. It downloads nothing: see [`fetch`](crate::data::fetch()).
     ///
     /// # Errors
     /// If files are missing or damaged, if images of this size do not fit into memory, or if the run is on photos,

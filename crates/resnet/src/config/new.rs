@@ -8,8 +8,8 @@ use crate::{
 };
 
 impl TrainConfig {
-    /// The configuration of a run of an architecture by a recipe on these data, from random weights. Its length is
-    /// the recipe's.
+    /// The configuration of a run of an architecture by a recipe on these data, from random weights; `init_from` names
+    /// a file with others. Its length is the recipe's.
     ///
     /// What a resumed run needs to load the data again is not in `data`: if the data set was loaded with other
     /// [options](crate::data::LoadOptions) than the default ones, set `dir`, `limit_train` and `limit_test` of
@@ -66,7 +66,7 @@ impl TrainConfig {
     }
 
     /// The same with so many of the images in memory held out for validation, which training takes out of those
-    /// to train on. Photos are held out when they are [opened](crate::data::PhotoSet::hold_out).
+    /// to train on. Photos are held out when they are [opened](crate::data::PhotoSet::into_parts).
     #[must_use]
     pub fn with_validation(mut self, images: usize) -> TrainConfig {
         let all = self.data.train_images + self.data.validation;
