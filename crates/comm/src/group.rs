@@ -229,3 +229,32 @@ impl Group {
         answer.recv().unwrap_or(Err(CommError::Ended))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::in_process;
+
+    #[test]
+    fn only_the_buffers_of_sums_are_kept() {
+        let processes = in_process(2).into_iter().map(|transport| {
+            thread::spawn(move || {
+                let group = Group::start(move || Ok::<_, CommError>(transport)).unwrap();
+                for _ in 0..10 {
+                    group.gather(vec![1; 100]).unwrap();
+                    group.broadcast(vec![1; 100]).unwrap();
+                }
+                group.sum(vec![1.0; 1000], Wire::Fp32).wait().unwrap();
+                let pool = group.thread.as_ref().map(|thread| Arc::clone(&thread.pool));
+                group.finish(0).unwrap();
+                pool.unwrap().capacities()
+            })
+        });
+        let processes: Vec<_> = processes.collect();
+        for process in processes {
+            let kept = process.join().unwrap();
+            // A process has half of the sum.
+            assert!(!kept.is_empty() && kept.iter().all(|&bytes| bytes >= 2000), "{kept:?}");
+        }
+    }
+}

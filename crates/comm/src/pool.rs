@@ -46,6 +46,12 @@ impl Pool {
             }
         }
     }
+
+    /// Bytes of each buffer.
+    #[cfg(test)]
+    pub(crate) fn capacities(&self) -> Vec<usize> {
+        self.buffers().iter().map(Vec::capacity).collect()
+    }
 }
 
 #[cfg(test)]

@@ -193,9 +193,10 @@ impl<T: Transport> Reactor<T> {
         tag: u16,
         bytes: &Arc<Vec<u8>>,
         range: std::ops::Range<usize>,
+        of_sum: Option<(u64, Step)>,
     ) -> Result<(), CommError> {
         let ticket = self.transport.send(to, tag, bytes, range)?;
-        self.add(ticket, Message { with: to, of_sum: None, sent: Some(Arc::clone(bytes)) });
+        self.add(ticket, Message { with: to, of_sum, sent: Some(Arc::clone(bytes)) });
         Ok(())
     }
 
@@ -240,7 +241,8 @@ impl<T: Transport> Reactor<T> {
             let [part, sum] = [Step::Part, Step::Sum].map(|step| Self::tag(number, step));
             self.receive(with, part, own, Some((number, Step::Part)))?;
             self.receive(with, sum, theirs.len(), Some((number, Step::Sum)))?;
-            self.send(with, part, reduction.bucket(), theirs)?;
+            let of_sum = Some((number, Step::Part));
+            self.send(with, part, reduction.bucket(), theirs, of_sum)?;
         }
         self.sums.push_back((number, reduction, reply));
         Ok(())
@@ -261,9 +263,10 @@ impl<T: Transport> Reactor<T> {
             Step::Sum => reduction.set_sum(from, bytes),
             Step::Part => {
                 let sum = reduction.add_part(from, bytes, &mut self.adder, &self.pool);
+                let (tag, of_sum) = (Self::tag(number, Step::Sum), Some((number, Step::Sum)));
                 if let Some(sum) = sum {
                     for to in self.others() {
-                        self.send(to, Self::tag(number, Step::Sum), &sum, 0..sum.len())?;
+                        self.send(to, tag, &sum, 0..sum.len(), of_sum)?;
                     }
                 }
             }
@@ -292,7 +295,9 @@ impl<T: Transport> Reactor<T> {
                     self.move_sum(number, step, message.with, bytes)?
                 }
                 (Some(bytes), None) => drop(self.arrived.insert(ticket, bytes)),
-                (None, _) => message.sent.into_iter().for_each(|sent| self.pool.give(sent)),
+                (None, Some(_)) => message.sent.into_iter().for_each(|sent| self.pool.give(sent)),
+                // Small ones would fill the pool, and large ones of no sum would stay in it.
+                (None, None) => {}
             }
         }
         match self.timeout {

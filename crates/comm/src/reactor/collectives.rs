@@ -9,9 +9,9 @@ impl<T: Transport> Reactor<T> {
     /// Sends bytes of any number: their length, then pieces.
     fn send_all(&mut self, to: usize, tag: u16, bytes: &Arc<Vec<u8>>) -> Result<(), CommError> {
         let len = Arc::new((bytes.len() as u64).to_le_bytes().to_vec());
-        self.send(to, tag, &len, 0..len.len())?;
+        self.send(to, tag, &len, 0..len.len(), None)?;
         for start in (0..bytes.len()).step_by(MOST_BYTES) {
-            self.send(to, tag, bytes, start..bytes.len().min(start + MOST_BYTES))?;
+            self.send(to, tag, bytes, start..bytes.len().min(start + MOST_BYTES), None)?;
         }
         Ok(())
     }
