@@ -28,8 +28,8 @@ pub struct Parts {
 }
 
 impl Parts {
-    /// A digest of classes, labels and images; of photos on disk their names, not what is in them. Equal for equal
-    /// data, also on other machines.
+    /// A digest of classes, labels and images; of photos on disk their names, the lengths of their files, and the first
+    /// bytes of some. Equal for equal data, also on other machines.
     pub fn digest(&self) -> [u8; 32] {
         let mut digest = Sha256::new();
         let mut add = |bytes: &[u8]| {
@@ -45,7 +45,11 @@ impl Parts {
             match set {
                 ImageSet::Memory(images) => add(&images.pixels),
                 ImageSet::Photos(photos) => {
-                    (0..photos.len()).for_each(|photo| add(photos.list().bytes(photo)));
+                    for (photo, (len, start)) in photos.peek().iter().enumerate() {
+                        add(photos.list().bytes(photo));
+                        add(&len.to_le_bytes());
+                        add(start);
+                    }
                 }
             }
         }
@@ -172,5 +176,56 @@ impl ImageSet {
             ImageSet::Memory(_) => Vec::new(),
             ImageSet::Photos(photos) => photos.take_notes(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use resnet_network::preprocess::Preparation;
+
+    use super::*;
+    use crate::{CacheOptions, PhotoList, PhotoOptions};
+
+    #[test]
+    fn photos_are_equal_by_names_lengths_and_the_first_bytes_of_some() {
+        const COUNT: usize = 100;
+        let folder = tempfile::tempdir().unwrap();
+        let write = |machine: &str, photo: usize, content: &str| {
+            let root = folder.path().join(machine);
+            fs::create_dir_all(&root).unwrap();
+            fs::write(root.join(photo.to_string()), content).unwrap();
+        };
+        let digest = |machine: &str| {
+            let mut list = PhotoList::new(&folder.path().join(machine));
+            (0..COUNT).for_each(|photo| list.push(photo.to_string().as_bytes(), 0));
+            let options = PhotoOptions { workers: 2, cache: CacheOptions::None };
+            let photos = Photos::new(list, Preparation::new(8, None, 3), options);
+            let parts = Parts {
+                name: machine.to_owned(),
+                classes: vec!["cat".to_owned()],
+                normalisation: Normalisation::imagenet(),
+                train: ImageSet::Photos(photos),
+                validation: None,
+                own_validation: false,
+                test: None,
+            };
+            parts.digest()
+        };
+        for machine in ["a", "b"] {
+            (0..COUNT).for_each(|photo| write(machine, photo, &format!("photo {photo}")));
+        }
+        let all = digest("a");
+        assert_eq!(digest("b"), all);
+        write("b", COUNT - 1, "photo 1000");
+        assert_ne!(digest("b"), all, "another length");
+        write("b", COUNT - 1, &format!("photo {}", COUNT - 1));
+        write("b", 0, "photo 1");
+        assert_ne!(digest("b"), all, "other bytes");
+        fs::remove_file(folder.path().join("b/0")).unwrap();
+        assert_ne!(digest("b"), all, "no file");
+        fs::remove_file(folder.path().join("a/0")).unwrap();
+        assert_eq!(digest("b"), digest("a"));
     }
 }

@@ -260,16 +260,13 @@ fn a_process_that_fails_ends_the_others() {
 /// Pixels of a photo's side.
 const SIDE: usize = 32;
 
-/// Photos of two classes in a folder, of which the first `damaged` cannot be used.
-fn photos(folder: &Path, count: usize, damaged: usize, cache: CacheOptions) -> ImageSet {
+/// Photos of two classes in a folder.
+fn photos(folder: &Path, count: usize, cache: CacheOptions) -> ImageSet {
     fs::create_dir_all(folder).unwrap();
     let mut list = PhotoList::new(folder);
     for index in 0..count {
         let mut bytes = format!("P6 {SIDE} {SIDE} 255\n").into_bytes();
         bytes.extend((0..3 * SIDE * SIDE).map(|i| (i * 7 + index * 40) as u8));
-        if index < damaged {
-            bytes = b"no photo".to_vec();
-        }
         let name = format!("{index}.ppm");
         fs::write(folder.join(&name), bytes).unwrap();
         list.push(name.as_bytes(), index as u32 % 2);
@@ -301,10 +298,10 @@ fn of_photos() -> TrainConfig {
 }
 
 /// The photos that a process has below a folder of its own.
-fn photos_of(root: &Path, damaged: usize) -> Parts {
+fn photos_of(root: &Path) -> Parts {
     let DataConfig { name, classes, normalisation, .. } = of_photos().data;
-    let train = photos(&root.join("train"), 8, 0, CacheOptions::None);
-    let test = Some(photos(&root.join("test"), 4, damaged, CacheOptions::None));
+    let train = photos(&root.join("train"), 8, CacheOptions::None);
+    let test = Some(photos(&root.join("test"), 4, CacheOptions::None));
     Parts { name, classes, normalisation, train, validation: None, own_validation: false, test }
 }
 
@@ -317,9 +314,13 @@ fn features_are_kept_if_all_processes_can_use_the_same_photos() {
         let root: PathBuf = runs.path().to_owned();
         let notes = Arc::new(Mutex::new(Vec::new()));
         let said = Arc::clone(&notes);
-        // A photo to test on is damaged where process 1 runs.
-        let data = move |rank: usize| photos_of(&root.join(rank.to_string()), rank * damaged);
+        let damage = root.join("1/test/0.ppm");
+        let data = move |rank: usize| photos_of(&root.join(rank.to_string()));
         let ends = run_with(&folder, 2, 1, data, move |rank, event| {
+            // A photo to test on is damaged where process 1 runs, after data were compared.
+            if damaged > 0 && matches!(event, Event::Started(_)) {
+                fs::write(&damage, "no photo").unwrap();
+            }
             if let Event::Note(note) = event {
                 said.lock().unwrap().push((rank, note.clone()));
             }
@@ -334,6 +335,24 @@ fn features_are_kept_if_all_processes_can_use_the_same_photos() {
         assert_eq!(by("is computed once"), [0], "{notes:?}");
         assert_eq!(by("process 1 cannot use the same photos").len(), damaged, "{notes:?}");
         assert!(!by("classifier").contains(&1), "{notes:?}");
+    }
+}
+
+#[test]
+fn photos_that_differ_are_refused() {
+    let runs = tempfile::tempdir().unwrap();
+    let (folder, root) = (runs.path().join("run"), runs.path().to_owned());
+    drop(RunFolder::create(&folder, &of_photos()).unwrap());
+    let data = move |rank: usize| {
+        let data = photos_of(&root.join(rank.to_string()));
+        if rank == 1 {
+            fs::write(root.join("1/train/7.ppm"), "a photo that was not copied whole").unwrap();
+        }
+        data
+    };
+    for end in run_with(&folder, 2, 1, data, |_, _| false) {
+        let message = end.unwrap_err().to_string();
+        assert!(message.contains("process 1 on ") && message.contains("other images"), "{message}");
     }
 }
 
@@ -363,7 +382,7 @@ fn processes_measure_a_speed_together() {
         let root = folder.path().to_owned();
         let speeds = each(2, move |group| {
             let own = root.join(group.rank().to_string());
-            let (mut config, mut data) = (of_photos(), photos_of(&own, 0));
+            let (mut config, mut data) = (of_photos(), photos_of(&own));
             if !is_frozen {
                 config.recipe.freeze.clear();
             }
@@ -372,7 +391,7 @@ fn processes_measure_a_speed_together() {
                 config.init_from = Some(own.join("not-here.safetensors"));
                 // Process 0 has no cache.
                 let cache = CacheOptions::Memory { bytes: 1 << 20 };
-                data.train = photos(&own.join("train"), 8, 0, cache);
+                data.train = photos(&own.join("train"), 8, cache);
             }
             measure_in_group(group, &config, &data, &Cpu::new(1).unwrap()).unwrap()
         });
