@@ -116,7 +116,10 @@ fn waits_and_speaks(rank: usize, error: &anyhow::Error) -> (bool, bool) {
     // Process 0 may miss its photos too, and is saving the run, or have too little memory; or it waits for what others
     // report, perhaps for longer.
     let all_may_know = error.is::<Reported>()
-        || matches!(of_training, Some(TrainError::Images(_) | TrainError::Engine(_)));
+        || matches!(
+            of_training,
+            Some(TrainError::Images(_) | TrainError::Engine(_) | TrainError::Memory { .. })
+        );
     (rank > 0 && (all_know || all_may_know), rank == 0 || !all_know)
 }
 

@@ -66,21 +66,5 @@ pub(crate) fn check_memory(
 
 /// These bytes, and those that are left to the other processes of this machine.
 fn with_others(kept: u64) -> u64 {
-    kept.saturating_add(of_others(memory::available(), cores::processes_here()))
-}
-
-/// Bytes that are left to the other processes of this machine, each of which needs as much as this one.
-fn of_others(available: Option<usize>, processes: usize) -> u64 {
-    available.map_or(0, |free| (free - free / processes.max(1)) as u64)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn processes_of_a_machine_share_its_memory() {
-        assert_eq!([1, 2, 4].map(|processes| of_others(Some(1000), processes)), [0, 500, 750]);
-        assert_eq!(of_others(None, 4), 0);
-    }
+    kept.saturating_add(train::memory_of_others(memory::available(), cores::processes_here()))
 }

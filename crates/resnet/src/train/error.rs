@@ -66,6 +66,14 @@ pub enum TrainError {
     /// The network does not fit the image size, or into memory; or its device failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// The processes of a machine together need more memory than it has.
+    #[error("{processes} processes of this machine share its memory: {source}")]
+    Memory {
+        /// The number of processes.
+        processes: usize,
+        /// What one of them lacks.
+        source: PlanError,
+    },
     /// The device failed in the middle of a run.
     #[error("{source}; the last checkpoint is intact: resume with --resume {}", quoted_path(run))]
     Device {

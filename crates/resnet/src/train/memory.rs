@@ -1,10 +1,14 @@
-//! What the engine of a run is made for, and the largest batch that the memory holds.
+//! What the engine of a run is made for, and whether the memory holds it.
 
+use resnet_comm::Group;
+
+use super::{TrainError, shards::agree};
 use crate::{
     Device,
     config::TrainConfig,
-    engine::{Engine, EngineConfig, PlanError},
+    engine::{Engine, EngineConfig, PlanError, memory},
     evaluate,
+    graph::Graph,
 };
 
 /// What the engine of a run is made for.
@@ -65,4 +69,47 @@ pub fn largest_batch(
         }
     }
     Ok(Some(most).filter(|&most| most > 0))
+}
+
+/// Bytes of the free memory that are left to the other processes of this machine, each of which needs as much as this
+/// one.
+pub fn memory_of_others(available: Option<usize>, processes: usize) -> u64 {
+    available.map_or(0, |free| (free - free / processes.max(1)) as u64)
+}
+
+/// Checks that there is memory for an engine in each process of this machine, before any of them takes it.
+///
+/// # Errors
+/// As [`Engine::check`], or if processes cannot go on together.
+pub(super) fn check_memory(
+    graph: &Graph,
+    config: &EngineConfig,
+    group: &Group,
+    device: &Device,
+) -> Result<(), TrainError> {
+    let processes = group.local_size();
+    let others = memory_of_others(memory::available(), processes) as usize;
+    Engine::check(graph, config, others, device).map_err(|error| match error {
+        PlanError::Memory { bytes, available } if processes > 1 => {
+            let available = available.map(|free| free.saturating_sub(others));
+            let bytes = bytes.saturating_sub(others);
+            TrainError::Memory { processes, source: PlanError::Memory { bytes, available } }
+        }
+        error => error.into(),
+    })?;
+    // Whoever looks later would see what others have taken.
+    agree(group, 0)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processes_of_a_machine_share_its_memory() {
+        let of_others = |processes| memory_of_others(Some(1000), processes);
+        assert_eq!([1, 2, 4].map(of_others), [0, 500, 750]);
+        assert_eq!(memory_of_others(None, 4), 0);
+    }
 }

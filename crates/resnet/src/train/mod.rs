@@ -91,7 +91,7 @@ pub use self::{
     lr_find::{LrCurve, LrPoint, LrRange, lr_find},
     machine::{Machine, cpu_model},
     member::check_processes,
-    memory::largest_batch,
+    memory::{largest_batch, memory_of_others},
     preview::{Preview, preview},
     run_info::{Ending, RunInfo, RunInfoError, Segment, Time, segments},
     step_times::{StepTime, step_times},

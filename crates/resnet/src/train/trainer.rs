@@ -9,7 +9,7 @@ use super::{
     check_data::{check_data, hold_out},
     feature_bytes::from_bytes,
     initial_weights::{InitialWeights, random_network},
-    memory::engine_config,
+    memory::{check_memory, engine_config},
     mixing::Mixing,
     shards::{Begun, ShardSums, Stepped},
     step_plan::StepPlan,
@@ -96,7 +96,7 @@ impl<'a> Trainer<'a> {
         let size = config.data.image_size;
         let batch = config.recipe.batch_size.min(config.data.train_images);
         let shards = Shards::of_process(config.recipe.parallel.shards, group.rank(), group.size());
-        Engine::check(&graph, &engine_config, 0, &device)?;
+        check_memory(&graph, &engine_config, group, &device)?;
         let InitialWeights { network, buffers, notes } = match init {
             Some(file) => InitialWeights::from_file(file, config, graph)?,
             None => InitialWeights::new(random_network(graph, config)),

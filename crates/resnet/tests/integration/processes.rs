@@ -247,6 +247,21 @@ fn what_does_not_fit_together_is_refused() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn processes_of_a_machine_share_its_memory() {
+    let runs = tempfile::tempdir().unwrap();
+    let run = RunFolder::create(&runs.path().join("run"), &config()).unwrap();
+    // So many that nothing is left for this one.
+    let group = Group::alone().with_local_size(1 << 50);
+    let (cpu, stop) = (Cpu::new(1).unwrap(), StopFlag::new(0));
+    let end = train_in_group(&group, &run, dataset(), &cpu, &stop, &mut |_| {});
+    let message = end.unwrap_err().to_string();
+    for part in ["processes of this machine share its memory: the plan needs", "--batch-size"] {
+        assert!(message.contains(part), "{message}");
+    }
+}
+
+#[test]
 fn a_process_that_fails_ends_the_others() {
     let runs = tempfile::tempdir().unwrap();
     let folder = runs.path().join("run");
