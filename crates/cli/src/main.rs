@@ -37,7 +37,7 @@ use std::process::ExitCode;
 use clap::CommandFactory;
 use clap_complete::CompleteEnv;
 
-use crate::args::{Cli, Verb};
+use crate::args::{Cli, DataVerb, Verb};
 
 fn main() -> ExitCode {
     // Answers the shell and exits if it asks for completions.
@@ -50,8 +50,30 @@ fn main() -> ExitCode {
     run(&cli).unwrap_or_else(|e| error::report(&e))
 }
 
+/// The name of a verb that a launcher's processes would do once each. Of the others `train` and `bench` share it among
+/// them, and the rest only print, or are of use on every machine.
+fn one_process(verb: &Verb) -> Option<&'static str> {
+    Some(match verb {
+        Verb::Experiment(_) => "experiment",
+        Verb::LrFind(_) => "lr-find",
+        Verb::Eval(_) => "eval",
+        Verb::Show(_) => "show",
+        Verb::Report(_) => "report",
+        Verb::Predict(_) => "predict",
+        Verb::Similar(_) => "similar",
+        Verb::Serve(_) => "serve",
+        Verb::Convert(_) => "convert",
+        Verb::Data(DataVerb::Preview(_)) => "data preview",
+        Verb::Data(DataVerb::Suspects(_)) => "data suspects",
+        _ => return None,
+    })
+}
+
 fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     let global = &cli.global;
+    if let Some(verb) = one_process(&cli.verb) {
+        processes::refuse_several(verb)?;
+    }
     device::check(global.device)?;
     match &cli.verb {
         Verb::Train(args) => return verbs::train::run(args, global),

@@ -1,15 +1,25 @@
 //! The processes that share a run, as a launcher (`mpirun`, `srun`) started them.
 
-use std::{fmt, process::ExitCode, thread, time::Duration};
+use std::{
+    fmt,
+    process::{self, ExitCode},
+    thread,
+    time::Duration,
+};
 
 use anyhow::{Context, bail};
 use resnet::{
     config::TrainConfig,
     train::{CommError, Group, TrainError},
 };
-use resnet_mpi::{Mpi, MpiError, launched};
+use resnet_mpi::{Launch, Mpi, MpiError, launched};
 
-use crate::{cores, error, interrupt::Interrupted, print};
+use crate::{
+    cores,
+    error::{self, Usage},
+    interrupt::Interrupted,
+    print,
+};
 
 /// The exit code after `--comm-timeout`, `EX_TEMPFAIL`: the same command may work later.
 const NO_ANSWER: u8 = 75;
@@ -27,11 +37,35 @@ pub(crate) fn group() -> anyhow::Result<Group> {
     };
     let here = cores::on_this_machine(&launch);
     let group = Group::start(move || match Mpi::start(&launch) {
-        // The first of those that do not find each other says so for all.
-        Err(MpiError::Size { .. }) if launch.rank > 0 => std::process::exit(1),
+        Err(MpiError::Size { .. }) if leaves_it_to_process_0(&launch) => {
+            thread::sleep(PATIENCE);
+            process::exit(1)
+        }
         started => anyhow::Ok(started?),
     })?;
     Ok(group.with_local_size(here))
+}
+
+/// Whether process 0 says for this one that processes do not find each other. Where the launcher does not give their
+/// number, process 0 takes itself for the only one.
+fn leaves_it_to_process_0(launch: &Launch) -> bool {
+    launch.rank > 0 && launch.size.is_some()
+}
+
+/// Refuses a launcher's processes for a verb that is one process: each would do all of it, and write the same files.
+///
+/// # Errors
+/// [`Usage`] in the first of several processes. The others end without a word, with the same exit code.
+pub(crate) fn refuse_several(verb: &str) -> Result<(), Usage> {
+    let Some(launch) = launched().filter(|launch| launch.size.is_some_and(|size| size > 1)) else {
+        return Ok(());
+    };
+    if launch.rank > 0 {
+        // A launcher may end all at the first that fails.
+        thread::sleep(PATIENCE);
+        process::exit(2);
+    }
+    Err(Usage(format!("`{verb}` is one process: start it without the launcher")))
 }
 
 /// What process 0 tells the others of a run: its configuration, the names of its photos, and what they do with it.
@@ -192,6 +226,7 @@ fn check_reasons(reasons: &[Vec<u8>]) -> anyhow::Result<()> {
 mod tests {
     use anyhow::anyhow;
     use resnet::{data::DataError, engine::EngineError};
+    use resnet_mpi::Launcher;
 
     use super::*;
 
@@ -221,5 +256,19 @@ mod tests {
         assert_eq!(waits_and_speaks(0, &all_may_know), (false, true));
         assert_eq!(waits_and_speaks(1, &all_may_know), (true, true));
         assert_eq!(waits_and_speaks(1, &anyhow!("no memory")), (false, true));
+    }
+
+    #[test]
+    fn processes_that_do_not_find_each_other_say_so_once_if_process_0_can() {
+        let launch = |rank, size| Launch {
+            launcher: Launcher::Pmix,
+            size,
+            rank,
+            local_rank: None,
+            local_size: None,
+        };
+        assert!(!leaves_it_to_process_0(&launch(0, Some(2))));
+        assert!(leaves_it_to_process_0(&launch(1, Some(2))));
+        assert!(!leaves_it_to_process_0(&launch(1, None)));
     }
 }

@@ -162,6 +162,25 @@ fn what_processes_cannot_do_is_said_once() {
 }
 
 #[test]
+fn other_verbs_are_one_process() {
+    let s = Sandbox::new();
+    let by_launcher = |rank: &str, args: &[&str]| {
+        let mut command = s.command(args);
+        command.env("OMPI_COMM_WORLD_SIZE", "2").env("OMPI_COMM_WORLD_RANK", rank);
+        Finished::of(args, command.output().expect("the binary runs"))
+    };
+    for args in [&["eval", "demo"][..], &["experiment", "depth", "--out", "x"], &["lr-find"]] {
+        let done = by_launcher("0", args);
+        assert_refused(&done, &[&format!("`{}` is one process", args[0]), "without the launcher"]);
+    }
+    let other = by_launcher("1", &["report", "last"]);
+    assert_eq!((other.code, &*other.stdout, &*other.stderr), (Some(2), "", ""), "{other:?}");
+    for args in [&["archs"][..], &["devices"], &["eval", "--help"]] {
+        by_launcher("1", args).success();
+    }
+}
+
+#[test]
 fn one_process_has_shards_too() {
     let s = Sandbox::new();
     let train = |out: &str, more: &[&str]| {
