@@ -38,6 +38,7 @@ pub(crate) use init::InitArg;
 pub(crate) use lr_find::LrFindArgs;
 pub(crate) use model::{EvaluationArgs, ModelArgs, NetworkArgs};
 pub(crate) use optimizer::{OptimizerArgs, OptimizerName};
+pub(crate) use parallel::CommArgs;
 pub(crate) use predict::PredictArgs;
 pub(crate) use preview::PreviewArgs;
 pub(crate) use report::ReportArgs;
@@ -292,6 +293,8 @@ pub(crate) struct BenchArgs {
     /// machine's peak
     #[arg(long)]
     pub(crate) profile: bool,
+    #[command(flatten)]
+    pub(crate) comm: CommArgs,
     #[command(flatten)]
     pub(crate) output: Output,
 }

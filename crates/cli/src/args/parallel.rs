@@ -19,22 +19,40 @@ pub(crate) struct ParallelArgs {
     /// Take batch norm statistics over the whole batch, not over each part: every process then has one
     #[arg(long)]
     pub(crate) sync_batch_norm: bool,
-    /// The type in which gradients travel: bf16 halves the traffic, and rounds them [default: fp32]
-    #[arg(long, value_enum, value_name = "TYPE")]
-    pub(crate) wire: Option<WireArg>,
-    /// How long a process waits for the others before all end with exit code 75
-    #[arg(long, value_name = "TIME", default_value = "120s", value_parser = values::time)]
-    pub(crate) comm_timeout: Duration,
+    #[command(flatten)]
+    pub(crate) comm: CommArgs,
     /// The number of processes.
     #[arg(skip = 1_usize)]
     pub(crate) processes: usize,
 }
 
+/// How processes speak.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Several processes (under mpirun or srun)")]
+pub(crate) struct CommArgs {
+    /// The type in which gradients travel: bf16 halves the traffic, and rounds them [default: fp32]
+    #[arg(long, value_enum, value_name = "TYPE")]
+    wire: Option<WireArg>,
+    /// How long a process waits for the others before all end with exit code 75
+    #[arg(long = "comm-timeout", value_name = "TIME", default_value = "120s", value_parser = values::time)]
+    pub(crate) timeout: Duration,
+}
+
 /// The type in which gradients travel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum WireArg {
+enum WireArg {
     Fp32,
     Bf16,
+}
+
+impl CommArgs {
+    /// The type in which gradients travel, if it is given.
+    pub(crate) fn wire(&self) -> Option<Wire> {
+        self.wire.map(|wire| match wire {
+            WireArg::Fp32 => Wire::Fp32,
+            WireArg::Bf16 => Wire::Bf16,
+        })
+    }
 }
 
 impl ParallelArgs {
@@ -44,11 +62,7 @@ impl ParallelArgs {
         DataParallel {
             shards: self.shards.unwrap_or(usual),
             sync_batch_norm: self.sync_batch_norm || known.sync_batch_norm,
-            wire: match self.wire {
-                Some(WireArg::Fp32) => Wire::Fp32,
-                Some(WireArg::Bf16) => Wire::Bf16,
-                None => known.wire,
-            },
+            wire: self.comm.wire().unwrap_or(known.wire),
         }
     }
 }

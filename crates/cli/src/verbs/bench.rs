@@ -10,6 +10,7 @@ use resnet::{
     engine::{DeviceEvalPlan, EvalPlan},
     network::Init,
     profile::{Peaks, Profiler, median},
+    recipe::Wire,
     train::Group,
 };
 use resnet_formats::printable;
@@ -55,7 +56,7 @@ struct Record {
 type Times = (Vec<Duration>, Option<Profiler>);
 
 pub(crate) fn run(args: &BenchArgs, global: &Global) -> anyhow::Result<ExitCode> {
-    let group = processes::group()?;
+    let group = processes::group()?.with_timeout(args.comm.timeout);
     let result = bench(&group, args, global).map(|()| 0);
     processes::end(group, result)
 }
@@ -80,6 +81,11 @@ fn bench(group: &Group, args: &BenchArgs, global: &Global) -> anyhow::Result<()>
             steps.iter().map(|time| (time.step, time.waited)).unzip();
         (device, (times, None), Some(waits))
     } else {
+        if args.comm.wire() == Some(Wire::Bf16) {
+            let message = "--wire bf16 is how gradients travel between processes, and this is the only one: start \
+                           several with mpirun or srun";
+            return Err(Usage(message.into()).into());
+        }
         let device = device(&work, args, global)?;
         let time = Duration::from_secs_f64(args.seconds);
         let times = match args.mode {

@@ -125,6 +125,7 @@ fn processes_share_the_steps_of_a_benchmark() {
         let (ms, rate) = (number("ms_per_step"), number("images_per_second"));
         assert!((rate * ms / 8000.0 - 1.0).abs() < 1e-6, "{record}");
         assert!((0.0..=ms).contains(&number("communication_ms_per_step")), "{record}");
+        let args = [&args[..], &["--wire", "bf16", "--comm-timeout", "60s"]].concat();
         let text = under(&s, name, "2", &args).unwrap().success().stdout;
         assert!(text.contains("2 processes of 1 thread") && text.contains("waiting for"), "{text}");
     }
@@ -132,6 +133,7 @@ fn processes_share_the_steps_of_a_benchmark() {
         s.json(&["bench", "--arch", "resnet8", "--batch", "4", "--seconds", "0.01", "--json"]);
     assert_eq!(alone[0]["processes"], 1);
     assert!(alone[0].get("communication_ms_per_step").is_none(), "{alone:?}");
+    s.run(&["bench", "--arch", "resnet8", "--wire", "bf16"]).fails(2, &["--wire bf16", "mpirun"]);
 }
 
 #[test]

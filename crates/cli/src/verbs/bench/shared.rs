@@ -90,7 +90,11 @@ fn config(work: &Work<'_>, args: &BenchArgs, data: &Parts, processes: usize) -> 
             dtype: work.dtype,
             lr: RATE.into(),
             augment: Augment::NONE,
-            parallel: DataParallel { shards: processes, ..DataParallel::default() },
+            parallel: DataParallel {
+                shards: processes,
+                wire: args.comm.wire().unwrap_or_default(),
+                ..DataParallel::default()
+            },
             ..recipe
         },
     }

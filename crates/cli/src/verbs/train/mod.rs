@@ -39,7 +39,7 @@ use crate::{
 };
 
 pub(crate) fn run(args: &TrainArgs, global: &Global) -> anyhow::Result<ExitCode> {
-    let group = processes::group()?.with_timeout(args.parallel.comm_timeout);
+    let group = processes::group()?.with_timeout(args.parallel.comm.timeout);
     let mut args = args.clone();
     args.parallel.processes = group.size();
     let result = match group.is_first() {
