@@ -34,6 +34,17 @@ pub enum CommError {
     Ended,
 }
 
+impl CommError {
+    /// The processes that it is about, as far as it knows them.
+    pub fn processes(&self) -> &[usize] {
+        match self {
+            Self::Timeout { waiting_for, .. } => waiting_for,
+            Self::Length { from, .. } => std::slice::from_ref(from),
+            Self::Transport(_) | Self::Ended => &[],
+        }
+    }
+}
+
 fn processes(numbers: &[usize]) -> String {
     let list: Vec<String> = numbers.iter().take(8).map(ToString::to_string).collect();
     let more = if numbers.len() > 8 { ", ..." } else { "" };

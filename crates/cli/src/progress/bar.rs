@@ -178,6 +178,7 @@ mod tests {
                 isa: "portable".into(),
                 threads: 16,
                 processes: 1,
+                machines: 1,
                 dtype: Dtype::Fp32,
                 dtype_reason: "avx512-bf16 has native bfloat16 dot products, bf16 would be faster"
                     .into(),

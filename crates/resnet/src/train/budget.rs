@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use resnet_comm::Group;
 
-use super::{StopFlag, TrainError, member, shards::agree, trainer::Trainer};
+use super::{StopFlag, TrainError, hello, shards::agree, trainer::Trainer};
 use crate::{
     Device,
     config::TrainConfig,
@@ -102,7 +102,7 @@ pub fn measure_in_group(
     let validation = config.data.validation;
     let is_cached = matches!(&data.train, ImageSet::Photos(photos) if photos.is_cached());
     let (whole, (config, sample)) = (config, sample(config, data, group.size()));
-    member::check(group, &config, &sample, device.cpu())?;
+    hello::check(group, &config, &sample, device.cpu())?;
     // All do the same, also where only some have a cache.
     let is_cached = agree(group, usize::from(is_cached))? != 0;
     let tested = tests(&sample) + sample.validation.as_ref().map_or(0, ImageSet::len);

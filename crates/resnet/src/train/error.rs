@@ -6,7 +6,7 @@ use std::{
 };
 
 use resnet_comm::CommError;
-use resnet_formats::{Shown, printable, quoted_path};
+use resnet_formats::{Shown, brief, printable, quoted_path};
 use thiserror::Error;
 
 use crate::{
@@ -102,6 +102,23 @@ pub enum TrainError {
     /// The processes of the run cannot go on together.
     #[error("training with several processes: {0}")]
     Communication(#[from] CommError),
+    /// The processes cannot go on together in the middle of a run.
+    #[error(
+        "training with several processes ended in epoch {epoch}, step {step}{}: {}{}",
+        without(hosts), sentence(source), then_resume(resume.as_deref())
+    )]
+    Link {
+        /// Why.
+        source: CommError,
+        /// The machines of the processes that it is about, as far as they are known.
+        hosts: Vec<String>,
+        /// The epoch, from 1.
+        epoch: u64,
+        /// The step of the run, from 1.
+        step: u64,
+        /// What to resume, where that is known.
+        resume: Option<PathBuf>,
+    },
     /// The run cannot have this length.
     #[error("{0}")]
     Length(String),
@@ -166,6 +183,22 @@ fn from(kept: Option<&Path>) -> String {
 fn such_as(checkpoint: Option<&Path>) -> String {
     let with = |file: &Path| format!(", such as --resume {}", quoted_path(file));
     checkpoint.map(with).unwrap_or_default()
+}
+
+fn without(hosts: &[String]) -> String {
+    let names: Vec<String> = hosts.iter().take(8).map(|host| brief(host).to_string()).collect();
+    let more = if hosts.len() > 8 { ", ..." } else { "" };
+    if hosts.is_empty() { String::new() } else { format!(", without {}{more}", names.join(", ")) }
+}
+
+fn sentence(error: &CommError) -> String {
+    let text = error.to_string();
+    if text.ends_with('?') { text } else { text + "." }
+}
+
+fn then_resume(run: Option<&Path>) -> String {
+    let with = |run: &Path| format!(" Resume with --resume {}", quoted_path(run));
+    run.map(with).unwrap_or_default()
 }
 
 fn remedy(error: &io::Error) -> &'static str {

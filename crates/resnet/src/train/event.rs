@@ -153,6 +153,7 @@ pub(super) mod tests {
                 isa: "portable".into(),
                 threads: 2,
                 processes: 1,
+                machines: 1,
                 dtype: Dtype::Fp32,
                 dtype_reason: "portable has no native bfloat16 dot products".into(),
             },

@@ -25,6 +25,9 @@ pub struct Machine {
     /// Processes that share the run.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub processes: usize,
+    /// Machines that these run on.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub machines: usize,
     /// Storage type of activations.
     pub dtype: Dtype,
     /// Why this dtype is fast here or not: `avx2 has no native bfloat16 dot products`.
@@ -37,17 +40,26 @@ impl Machine {
         self.gpu.as_ref().unwrap_or(&self.isa)
     }
 
-    /// Its threads, and the processes that have them: `2 threads`, `4 processes of 2 threads`.
+    /// Its threads, and the processes that have them: `2 threads`, `4 processes of 2 threads`,
+    /// `4 processes of 2 threads on 2 machines`.
     pub fn workers(&self) -> String {
         let threads =
             format!("{} thread{}", self.threads, if self.threads == 1 { "" } else { "s" });
-        match self.processes {
-            1 => threads,
-            processes => format!("{processes} processes of {threads}"),
+        match (self.processes, self.machines) {
+            (1, _) => threads,
+            (processes, 1) => format!("{processes} processes of {threads}"),
+            (processes, machines) => {
+                format!("{processes} processes of {threads} on {machines} machines")
+            }
         }
     }
 
-    pub(super) fn new(device: &Device, dtype: Dtype, processes: usize) -> Machine {
+    /// What so many processes and machines train with, of which this one has this device.
+    pub(super) fn new(
+        device: &Device,
+        dtype: Dtype,
+        [processes, machines]: [usize; 2],
+    ) -> Machine {
         let (cpu, gpu) = (device.cpu(), device.gpu_name());
         let dtype_reason = match (&gpu, dtype) {
             (None, dtype) => dtype.reason(cpu),
@@ -62,6 +74,7 @@ impl Machine {
             isa: cpu.isa().to_string(),
             threads: cpu.threads(),
             processes,
+            machines,
             dtype,
             dtype_reason,
         }
@@ -105,5 +118,18 @@ mod tests {
         let arm = "processor\t: 0\nBogoMIPS\t: 50.00\nFeatures\t: fp asimd\n";
         assert_eq!(model_name(arm.as_bytes()), None);
         assert_eq!(model_name(&b"model name\t:\n"[..]), None);
+    }
+
+    #[test]
+    fn processes_and_machines_are_counted() {
+        let device = Device::from(&crate::Cpu::new(2).unwrap());
+        let of = |counts| Machine::new(&device, Dtype::Fp32, counts);
+        let workers = [[1, 1], [4, 1], [4, 2]].map(|counts| of(counts).workers());
+        let expected =
+            ["2 threads", "4 processes of 2 threads", "4 processes of 2 threads on 2 machines"];
+        assert_eq!(workers, expected);
+        let json = serde_json::to_string(&of([4, 2])).unwrap();
+        assert!(json.contains("\"processes\":4,\"machines\":2,"), "{json}");
+        assert!(!serde_json::to_string(&of([1, 1])).unwrap().contains("machines"));
     }
 }

@@ -7,134 +7,15 @@ use std::{
     path::Path,
 };
 
-use resnet_comm::{CommError, Group, tree};
-use serde::{Deserialize, Serialize};
+use resnet_comm::{CommError, Group};
 
-use super::{Event, TrainError, trainer::Trainer};
+use super::{Event, TrainError, hello::json, trainer::Trainer};
 use crate::{
-    Cpu, checkpoint,
+    checkpoint,
     config::TrainConfig,
-    data::Parts,
     metrics::{EpochMetrics, State},
     run::{BEST, LAST, METRICS, RunFolder},
 };
-
-/// What a process says of itself before the first step.
-#[derive(Serialize, Deserialize)]
-struct Hello {
-    version: String,
-    isa: String,
-    data: Vec<u8>,
-    host: String,
-}
-
-/// Checks that this many processes can share a run.
-///
-/// # Errors
-/// [`TrainError::Shards`] if its shards cannot be shared by them.
-pub fn check_processes(config: &TrainConfig, processes: usize) -> Result<(), TrainError> {
-    let parallel = config.recipe.parallel;
-    if !tree::allows(parallel.shards, processes) {
-        let list = list(&tree::processes(parallel.shards));
-        return Err(TrainError::Shards(format!(
-            "{processes} processes cannot share batches of {} shards: start {list}, or a new run with --shards \
-             {processes}",
-            parallel.shards
-        )));
-    }
-    if parallel.sync_batch_norm && processes != parallel.shards {
-        return Err(TrainError::Shards(format!(
-            "with --sync-batch-norm every process has one shard: the run has {}, so start {} processes, not \
-             {processes}",
-            parallel.shards, parallel.shards
-        )));
-    }
-    Ok(())
-}
-
-/// Checks that the processes of a group can train a run together.
-///
-/// # Errors
-/// If they are too many or too few for its shards, or a process has another version, instruction set or data
-/// than the first.
-pub(super) fn check(
-    group: &Group,
-    config: &TrainConfig,
-    data: &Parts,
-    cpu: &Cpu,
-) -> Result<(), TrainError> {
-    check_processes(config, group.size())?;
-    if group.size() == 1 {
-        return Ok(());
-    }
-    let hello = Hello {
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        isa: cpu.isa().name().to_owned(),
-        data: data.digest().to_vec(),
-        host: host(),
-    };
-    let all = group.gather(json(&hello))?;
-    let all = all.iter().map(|bytes| serde_json::from_slice::<Hello>(bytes).ok());
-    let mut verdict = String::new();
-    for (rank, process) in all.enumerate() {
-        let who = |host: &str| format!("process {rank} on {host}");
-        verdict = match process {
-            None => format!(
-                "process {rank} is another version of this program: use one on all machines"
-            ),
-            Some(it) if it.version != hello.version => format!(
-                "{} is version {}, process 0 on {} is {}: use one on all machines",
-                who(&it.host),
-                it.version,
-                hello.host,
-                hello.version
-            ),
-            Some(it) if it.isa != hello.isa => format!(
-                "{} computes with {}, process 0 on {} with {}, and their results differ in rounding: choose \
-                 instructions that all machines have with RESNET_ISA",
-                who(&it.host),
-                it.isa,
-                hello.host,
-                hello.isa
-            ),
-            Some(it) if it.data != hello.data => format!(
-                "{} has other images, labels or classes than process 0 on {}: bring the same data to all \
-                 machines",
-                who(&it.host),
-                hello.host
-            ),
-            Some(_) => continue,
-        };
-        break;
-    }
-    let verdict = group.broadcast(verdict.into_bytes())?;
-    match String::from_utf8_lossy(&verdict) {
-        empty if empty.is_empty() => {
-            group.watch();
-            Ok(())
-        }
-        verdict => Err(TrainError::Processes(verdict.into_owned())),
-    }
-}
-
-/// `1, 2 or 4`.
-fn list(numbers: &[usize]) -> String {
-    let mut list: Vec<String> = numbers.iter().map(ToString::to_string).collect();
-    match list.pop() {
-        Some(last) if !list.is_empty() => format!("{} or {last}", list.join(", ")),
-        last => last.unwrap_or_default(),
-    }
-}
-
-/// The machine's name, from Linux.
-fn host() -> String {
-    let name = resnet_formats::read_text(Path::new("/proc/sys/kernel/hostname"), 256);
-    name.map_or_else(|_| "an unnamed machine".to_owned(), |name| name.trim().to_owned())
-}
-
-fn json(value: &impl Serialize) -> Vec<u8> {
-    serde_json::to_vec(value).expect("it is written as JSON")
-}
 
 /// Where a process writes the run.
 #[derive(Clone, Copy)]
@@ -172,9 +53,8 @@ impl<'a> Output<'a> {
         self.back_to.is_some() && step == self.first_step + 1
     }
 
-    /// What to resume if this state cannot be saved.
-    fn resume_unsaved(&self, run: &'a RunFolder, state: &State) -> &'a Path {
-        let step = state.progress.step;
+    /// What to resume if the state after `step` cannot be saved.
+    fn resume_unsaved(&self, run: &'a RunFolder, step: u64) -> &'a Path {
         let is_back = step == self.first_step || self.is_first_of_a_way_back(step);
         run.earlier_checkpoint().filter(|_| is_back).unwrap_or(run.path())
     }
@@ -198,7 +78,7 @@ impl<'a> Output<'a> {
         }
         let (path, device) = (run.path().join(name), trainer.device_name());
         checkpoint::save(&path, self.config, stored, state, &device)
-            .map_err(TrainError::save(self.resume_unsaved(run, state), &path))?;
+            .map_err(TrainError::save(self.resume_unsaved(run, state.progress.step), &path))?;
         listen(&Event::Saved { path });
         Ok(())
     }
@@ -209,7 +89,7 @@ impl<'a> Output<'a> {
         let best = run.path().join(BEST);
         match checkpoint::progress(&best) {
             Some(progress) if progress.step > state.progress.step => {
-                let resume = self.resume_unsaved(run, state);
+                let resume = self.resume_unsaved(run, state.progress.step);
                 fs::remove_file(&best).map_err(TrainError::save(resume, &best))
             }
             _ => Ok(()),
@@ -304,6 +184,20 @@ impl<'a> Output<'a> {
                 TrainError::Device { source, run: run.path().to_owned() }
             }
             (error, _) => error,
+        }
+    }
+
+    /// An error of processes that cannot go on together, with where the run is, whose machine is silent, and what to
+    /// resume.
+    pub(super) fn link_lost(&self, error: TrainError, trainer: &Trainer<'_>) -> TrainError {
+        let TrainError::Communication(source) = error else { return error };
+        let step = trainer.begun_steps.max(self.first_step + 1);
+        TrainError::Link {
+            epoch: (step - 1) / self.config.steps_per_epoch() + 1,
+            step,
+            hosts: trainer.hosts.of(source.processes().iter().copied()),
+            resume: self.run.map(|run| self.resume_unsaved(run, step - 1).to_owned()),
+            source,
         }
     }
 

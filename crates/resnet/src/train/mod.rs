@@ -44,6 +44,7 @@ mod evaluation;
 mod event;
 mod feature_bytes;
 mod features;
+mod hello;
 mod initial_weights;
 mod length;
 mod log;
@@ -86,11 +87,11 @@ pub use self::{
     check_data::check_classes,
     error::TrainError,
     event::{BatchEvent, Event, Started},
+    hello::check_processes,
     length::set_epochs,
     log::Log,
     lr_find::{LrCurve, LrPoint, LrRange, lr_find},
     machine::{Machine, cpu_model},
-    member::check_processes,
     memory::{largest_batch, memory_of_others},
     preview::{Preview, preview},
     run_info::{Ending, RunInfo, RunInfoError, Segment, Time, segments},
@@ -185,7 +186,8 @@ pub fn train_in_group(
             listen(&Event::Note(note));
         }
     };
-    go(output, &mut trainer, state, stop, &mut listen).map_err(|error| output.device_lost(error))
+    let end = go(output, &mut trainer, state, stop, &mut listen);
+    end.map_err(|error| output.link_lost(output.device_lost(error), &trainer))
 }
 
 /// Takes part in the run of process 0, as another process of its group. It writes nothing, and its metrics are
@@ -202,15 +204,17 @@ pub fn join(
     listen: &mut dyn FnMut(&Event),
 ) -> Result<Outcome, TrainError> {
     let data = data.into();
-    member::check(group, config, &data, cpu)?;
+    let hosts = hello::check(group, config, &data, cpu)?;
     let mut trainer = Trainer::in_group(group, config, data, cpu, None)?;
+    trainer.hosts = hosts;
     let state = snapshot::load(&group.broadcast(Vec::new())?, &mut trainer.engine);
     let state = state.ok_or_else(|| {
         CommError::Transport("process 0 sent the state of another run".to_owned())
     })?;
     let first_step = state.progress.step;
     let output = Output { config, run: None, first_step, back_to: None };
-    go(output, &mut trainer, state, stop, listen)
+    let end = go(output, &mut trainer, state, stop, listen);
+    end.map_err(|error| output.link_lost(error, &trainer))
 }
 
 /// Trains to the end of a run.
@@ -359,10 +363,11 @@ fn prepare<'a>(
     device: Device,
 ) -> Result<(Trainer<'a>, State, Option<String>), TrainError> {
     let config = run.config();
-    member::check(group, config, &data, device.cpu())?;
+    let hosts = hello::check(group, config, &data, device.cpu())?;
     let Some(file) = run.resume_from() else {
         let init = config.init_from.as_deref();
         let mut trainer = Trainer::in_group(group, config, data, device, init)?;
+        trainer.hosts = hosts;
         if init.is_none() {
             trainer.whiten()?;
         }
@@ -370,6 +375,7 @@ fn prepare<'a>(
     };
     // The initial weights are not needed: their file may be gone.
     let mut trainer = Trainer::in_group(group, config, data, device, None)?;
+    trainer.hosts = hosts;
     let (state, before) = trainer.restore(run, file)?;
     Ok((trainer, state, before))
 }

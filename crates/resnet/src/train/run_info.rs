@@ -46,6 +46,8 @@ pub enum Ending {
     Interrupted,
     /// Its numbers were no longer finite ([`TrainError::Diverged`](super::TrainError::Diverged)).
     Diverged,
+    /// Its processes could not go on together ([`TrainError::Link`](super::TrainError::Link)).
+    Lost,
 }
 
 impl Segment {
@@ -127,15 +129,15 @@ impl RunInfo {
         self.save()
     }
 
-    /// Notes that training [diverged](super::TrainError::Diverged).
+    /// Notes how training ended, where no event says it.
     ///
     /// # Errors
     /// If the file cannot be written; it is unchanged then.
-    pub fn diverged(&mut self) -> Result<(), RunError> {
+    pub fn end(&mut self, outcome: Ending) -> Result<(), RunError> {
         let Some(segment) = self.content.segments.last_mut().filter(|_| self.begun) else {
             return Ok(());
         };
-        (segment.ended, segment.outcome) = (Some(Time::now()), Some(Ending::Diverged));
+        (segment.ended, segment.outcome) = (Some(Time::now()), Some(outcome));
         self.save()
     }
 
@@ -272,6 +274,20 @@ mod tests {
             assert_eq!(segment.ended.is_some(), segment.outcome.is_some());
             assert!(segment.ended.is_none_or(|ended| ended >= segment.started));
         }
+    }
+
+    #[test]
+    fn an_error_is_an_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut info = RunInfo::empty(dir.path());
+        info.end(Ending::Lost).unwrap();
+        assert_eq!(segments(dir.path()).unwrap(), None, "nothing was begun");
+        train(&mut info, 0, 3);
+        info.end(Ending::Lost).unwrap();
+        let segments = segments(dir.path()).unwrap().unwrap();
+        assert_eq!((segments[0].outcome, segments[0].to_step), (Some(Ending::Lost), 3));
+        let text = fs::read_to_string(dir.path().join(RUN_INFO)).unwrap();
+        assert!(text.contains("\"outcome\": \"lost\""), "{text}");
     }
 
     #[test]

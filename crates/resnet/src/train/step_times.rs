@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use resnet_comm::Group;
 
-use super::{TrainError, member, trainer::Trainer};
+use super::{TrainError, hello, trainer::Trainer};
 use crate::{Cpu, config::TrainConfig, data::Parts};
 
 /// The time of a step.
@@ -30,7 +30,7 @@ pub fn step_times(
     time: Duration,
 ) -> Result<Vec<StepTime>, TrainError> {
     let data = data.into();
-    member::check(group, config, &data, cpu)?;
+    hello::check(group, config, &data, cpu)?;
     let mut trainer = Trainer::in_group(group, config, data, cpu, None)?;
     let mut batches = trainer.batches_of_size(config.image_size_at(0))?;
     let Some(shards) = trainer.next(&mut batches) else {

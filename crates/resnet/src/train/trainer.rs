@@ -8,6 +8,7 @@ use super::{
     Machine, Started, TrainError,
     check_data::{check_data, hold_out},
     feature_bytes::from_bytes,
+    hello::Hosts,
     initial_weights::{InitialWeights, random_network},
     memory::{check_memory, engine_config},
     mixing::Mixing,
@@ -40,6 +41,8 @@ pub(super) struct Trainer<'a> {
     device: Device,
     /// The processes that share the run.
     pub(super) group: &'a Group,
+    /// Their machines.
+    pub(super) hosts: Hosts,
     /// The parts of a batch that this process has.
     pub(super) shards: Shards,
     pub(super) sums: ShardSums,
@@ -52,6 +55,8 @@ pub(super) struct Trainer<'a> {
     pub(super) plan: StepPlan,
     /// Steps whose results were not taken yet, the oldest first.
     begun: VecDeque<Begun>,
+    /// Steps of the run up to the last one that was begun.
+    pub(super) begun_steps: u64,
     mixing: Mixing,
     /// Weights of the classes in the loss.
     class_weights: Option<Vec<f32>>,
@@ -70,7 +75,7 @@ impl<'a> Trainer<'a> {
         Trainer::in_group(&ALONE, config, data, device, init)
     }
 
-    /// The same for a process among others, which [can](super::member::check) train the run.
+    /// The same for a process among others, which [can](super::hello::check) train the run.
     pub(super) fn in_group(
         group: &'a Group,
         config: &'a TrainConfig,
@@ -112,11 +117,13 @@ impl<'a> Trainer<'a> {
             config,
             device,
             group,
+            hosts: Hosts::default(),
             sums: ShardSums::default(),
             validation,
             test,
             notes,
             begun: VecDeque::new(),
+            begun_steps: 0,
             mixing: Mixing::default(),
             has_features: false,
             class_weights: class_weights.map(|weights| weights.of(train.labels(), classes.len())),
@@ -198,6 +205,7 @@ impl<'a> Trainer<'a> {
         rates: Rates,
         stop: usize,
     ) -> Result<(), TrainError> {
+        self.begun_steps = step + 1;
         let begun = match shards {
             [batch] if self.shards == Shards::default() => {
                 let (images, waited) = (batch.labels.len(), Duration::ZERO);
@@ -332,6 +340,7 @@ impl<'a> Trainer<'a> {
         let config = self.config;
         let train_images = self.loader.len();
         let images = |set: &Option<ImageSet>| set.as_ref().map_or(0, ImageSet::len);
+        let processes = [self.group.size(), self.hosts.count()];
         Ok(Started {
             folder: folder.to_owned(),
             arch: config.arch.to_string(),
@@ -347,7 +356,7 @@ impl<'a> Trainer<'a> {
             epochs: config.epochs(),
             step: state.progress.step,
             history: state.history.clone(),
-            machine: Machine::new(&self.device, config.recipe.dtype, self.group.size()),
+            machine: Machine::new(&self.device, config.recipe.dtype, processes),
         })
     }
 }

@@ -4,7 +4,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, atomic::Ordering::Relaxed},
+    sync::{Arc, Mutex, atomic::Ordering::Relaxed, mpsc},
     thread,
     time::Duration,
 };
@@ -258,6 +258,39 @@ fn processes_of_a_machine_share_its_memory() {
     let message = end.unwrap_err().to_string();
     for part in ["processes of this machine share its memory: the plan needs", "--batch-size"] {
         assert!(message.contains(part), "{message}");
+    }
+}
+
+#[test]
+fn a_silent_process_is_named_by_its_machine_with_what_to_resume() {
+    let runs = tempfile::tempdir().unwrap();
+    let folder = runs.path().join("run");
+    let run = RunFolder::create(&folder, &in_shards(2)).unwrap();
+    let (go_on, waits) = mpsc::channel::<()>();
+    let mut transports = in_process(2).into_iter();
+    let mut start = || {
+        let transport = transports.next().unwrap();
+        Group::start(move || Ok::<_, CommError>(transport)).unwrap()
+    };
+    let (first, second) = (start().with_timeout(Duration::from_secs(2)), start());
+    let silent = thread::spawn(move || {
+        let (cpu, stop) = (Cpu::new(1).unwrap(), StopFlag::new(0));
+        let mut listen = |event: &Event| {
+            if matches!(event, Event::Batch(batch) if batch.step == 2) {
+                let _ = waits.recv();
+            }
+        };
+        join(&second, &in_shards(2), dataset(), &cpu, &stop, &mut listen)
+    });
+    let (cpu, stop) = (Cpu::new(1).unwrap(), StopFlag::new(0));
+    let error = train_in_group(&first, &run, dataset(), &cpu, &stop, &mut |_| {}).unwrap_err();
+    first.abort(1);
+    drop(go_on);
+    assert!(silent.join().unwrap().is_err());
+    let message = error.to_string();
+    let resume = format!("Resume with --resume {}", folder.display());
+    for part in ["ended in epoch 1, step 3, without ", "no answer from process 1 for 2 s", &resume] {
+        assert!(message.contains(part), "'{part}' is not in {message}");
     }
 }
 

@@ -35,6 +35,7 @@ fn started(history: Vec<EpochMetrics>) -> Event {
             isa: "avx512-bf16".into(),
             threads: 16,
             processes: 1,
+            machines: 1,
             dtype: Dtype::Bf16,
             dtype_reason: "avx512-bf16 has native bfloat16 dot products".into(),
         },

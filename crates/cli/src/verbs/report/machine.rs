@@ -66,6 +66,7 @@ fn when(segment: &Segment) -> String {
         (Some(ended), Some(Ending::Finished)) => format!("{began} to {ended}, finished"),
         (Some(ended), Some(Ending::Interrupted)) => format!("{began} to {ended}, interrupted"),
         (Some(ended), Some(Ending::Diverged)) => format!("{began} to {ended}, diverged"),
+        (Some(ended), Some(Ending::Lost)) => format!("{began} to {ended}, another process was lost"),
         _ => format!("from {began}"),
     }
 }
@@ -90,6 +91,7 @@ mod tests {
                 isa: "avx2".into(),
                 threads: 8,
                 processes: 1,
+                machines: 1,
                 dtype: Dtype::Fp32,
                 dtype_reason: "avx2 has no native bfloat16 dot products".into(),
             },

@@ -185,12 +185,18 @@ impl Session<'_> {
             }
             listen(event);
         });
-        if let (Err(TrainError::Diverged { .. }), Some(info)) = (&outcome, &mut info)
-            && let Err(error) = info.diverged()
-        {
-            let note = format!("{error}: it does not say that the run diverged");
-            log.write(&Event::Note(note.clone()));
-            global.note(note);
+        let ending = match &outcome {
+            Err(TrainError::Diverged { .. }) => Some(Ending::Diverged),
+            Err(TrainError::Link { .. }) => Some(Ending::Lost),
+            _ => None,
+        };
+        if let (Err(error), Some(ending)) = (&outcome, ending) {
+            log.write(&Event::Note(error.to_string()));
+            if let Some(Err(error)) = info.as_mut().map(|info| info.end(ending)) {
+                let note = format!("{error}: it does not say how the run ended");
+                log.write(&Event::Note(note.clone()));
+                global.note(note);
+            }
         }
         Ok(outcome?)
     }
