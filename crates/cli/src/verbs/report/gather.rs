@@ -18,7 +18,7 @@ use resnet_pictures::report::{Epoch, Run, State};
 use toml::{Table, Value};
 
 use super::{
-    machine::{machine, machine_of_checkpoint},
+    machine::{machine, machine_of_checkpoint, waiting},
     reproduce::{Reproduction, reproduce},
 };
 
@@ -57,6 +57,11 @@ pub(super) fn gather(folder: &Path) -> anyhow::Result<Gathered> {
     } else {
         State::Stopped
     };
+    let mut machine = match segments.is_empty() {
+        true => machine_of_checkpoint(folder, &config),
+        false => machine(&segments),
+    };
+    machine.extend(run::history(folder).ok().and_then(|epochs| waiting(&epochs)));
     let Reproduction { command, note } = reproduce(&config);
     let run = Run {
         name: name(folder),
@@ -71,11 +76,7 @@ pub(super) fn gather(folder: &Path) -> anyhow::Result<Gathered> {
         config: text,
         command,
         command_note: note,
-        machine: if segments.is_empty() {
-            machine_of_checkpoint(folder, &config)
-        } else {
-            machine(&segments)
-        },
+        machine,
         evaluation: None,
         note: None,
     };

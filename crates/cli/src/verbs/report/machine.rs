@@ -6,7 +6,7 @@ use resnet::{
     config::TrainConfig,
     model_file::key,
     run::LAST,
-    train::{Ending, Machine, Segment},
+    train::{Ending, EpochMetrics, Machine, Segment},
 };
 use resnet_formats::safetensors;
 
@@ -18,14 +18,15 @@ pub(super) fn machine(segments: &[Segment]) -> Vec<(String, String)> {
     // A segment without steps does not describe the run.
     let trained = segments.iter().rev().find(|segment| segment.to_step > segment.from_step);
     let Some(last) = trained.or(segments.last()) else { return Vec::new() };
-    let Machine { cpu, gpu, isa, threads, processes, dtype, dtype_reason } = &last.machine;
+    let Machine { cpu, gpu, isa, threads, processes, machines, dtype, dtype_reason } = &last.machine;
     let mut pairs = vec![
         ("Instruction set".to_owned(), isa.clone()),
         ("Threads".to_owned(), threads.to_string()),
         ("Activations".to_owned(), format!("{dtype}: {dtype_reason}")),
     ];
     if *processes > 1 {
-        pairs.insert(1, ("Processes".to_owned(), processes.to_string()));
+        let on = if *machines > 1 { format!(" on {machines} machines") } else { String::new() };
+        pairs.insert(1, ("Processes".to_owned(), format!("{processes}{on}")));
     }
     if let Some(gpu) = gpu {
         pairs.insert(0, ("GPU".to_owned(), gpu.clone()));
@@ -47,6 +48,17 @@ pub(super) fn machine(segments: &[Segment]) -> Vec<(String, String)> {
         (format!("Segment {}", i + 1), what)
     }));
     pairs
+}
+
+/// Label and value of the time in which process 0 waited for others, if there were several.
+pub(super) fn waiting(epochs: &[EpochMetrics]) -> Option<(String, String)> {
+    let waited = epochs.iter().filter_map(|epoch| Some([epoch.communication_seconds?, epoch.seconds]));
+    let [waited, seconds] = waited.fold([0.0; 2], |sum, [a, b]| [sum[0] + a, sum[1] + b]);
+    (waited > 0.0).then(|| {
+        let share = 100.0 * waited / seconds;
+        let value = format!("{share:.0}% of the time of training, in process 0");
+        ("Waiting for other processes".to_owned(), value)
+    })
 }
 
 /// Labels and values without a `run.json`, as in folders of earlier versions: the checkpoint states
@@ -131,5 +143,27 @@ mod tests {
         assert_eq!(value(&many, "Processor").unwrap(), "processor 99");
         assert_eq!(value(&many, "Segment 88"), None);
         assert!(value(&many, "Segment 89").is_some() && value(&many, "Segment 100").is_some());
+    }
+
+    #[test]
+    fn several_processes_are_counted_and_wait() {
+        let mut shared = segment(0, 10, None);
+        (shared.machine.processes, shared.machine.machines) = (8, 1);
+        assert_eq!(value(std::slice::from_ref(&shared), "Processes").unwrap(), "8");
+        shared.machine.machines = 4;
+        assert_eq!(value(&[shared], "Processes").unwrap(), "8 on 4 machines");
+        let epoch = |seconds: f64, waited: Option<f64>| -> EpochMetrics {
+            let metrics = serde_json::json!({
+                "epoch": 1, "step": 10, "train_loss": 1.0, "train_accuracy": 50.0, "learning_rate": 0.1,
+                "seconds": seconds, "images_per_second": 100.0, "communication_seconds": waited,
+            });
+            serde_json::from_value(metrics).unwrap()
+        };
+        assert_eq!(waiting(&[epoch(2.0, None)]), None);
+        // The first epoch was trained alone.
+        let (label, value) =
+            waiting(&[epoch(9.0, None), epoch(2.0, Some(1.0)), epoch(2.0, Some(0.0))]).unwrap();
+        assert_eq!(label, "Waiting for other processes");
+        assert_eq!(value, "25% of the time of training, in process 0");
     }
 }
