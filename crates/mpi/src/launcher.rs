@@ -55,6 +55,16 @@ pub fn launched() -> Option<Launch> {
     detect(&|name| env::var(name).ok())
 }
 
+/// How a process was started that has these environment variables, as in `/proc/PID/environ`.
+pub fn launch_of(environment: &[u8]) -> Option<Launch> {
+    let variables = environment.split(|&byte| byte == 0).map(String::from_utf8_lossy);
+    let variables: Vec<_> = variables.collect();
+    detect(&|name| {
+        let mut pairs = variables.iter().filter_map(|variable| variable.split_once('='));
+        pairs.find(|(key, _)| *key == name).map(|(_, value)| value.to_owned())
+    })
+}
+
 /// The variables of a launcher, in the order size, rank, local size, local rank.
 type Names = [&'static str; 4];
 
@@ -224,6 +234,14 @@ mod tests {
         ] {
             assert_eq!(of(variables), expected, "{variables}");
         }
+    }
+
+    #[test]
+    fn an_environment_tells_a_launch() {
+        let environment = b"PATH=/bin\0OMPI_COMM_WORLD_SIZE=4\0A=\xff=\0OMPI_COMM_WORLD_RANK=3\0";
+        assert_eq!(launch_of(environment), launch(Launcher::OpenMpi, 4, 3, None));
+        assert_eq!(launch_of(b"PATH=/bin\0"), None);
+        assert_eq!(launch_of(b""), None);
     }
 
     #[test]

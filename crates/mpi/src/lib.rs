@@ -44,5 +44,5 @@ mod mpi;
 mod world;
 
 pub use error::MpiError;
-pub use launcher::{Launch, Launcher, launched};
+pub use launcher::{Launch, Launcher, launch_of, launched};
 pub use mpi::Mpi;
