@@ -123,7 +123,9 @@ pub(crate) fn end(group: Group, result: anyhow::Result<u8>) -> anyhow::Result<Ex
         Err(error) => error,
     };
     let lost = match error.downcast_ref::<TrainError>() {
-        Some(TrainError::Communication(error) | TrainError::Link { source: error, .. }) => Some(error),
+        Some(TrainError::Communication(error) | TrainError::Link { source: error, .. }) => {
+            Some(error)
+        }
         _ => error.downcast_ref::<CommError>(),
     };
     let code = lost.map_or_else(|| error::exit_code(&error), code_of_lost);

@@ -89,11 +89,7 @@ impl Parts {
         [Some(&self.train), self.validation.as_ref(), self.test.as_ref()].map(|set| match set {
             Some(ImageSet::Photos(photos)) => Some(photos),
             _ => None,
-        })|set: Option<&'_ ImageSet>| match set {
-            Some(ImageSet::Photos(photos)) => Some(photos),
-            _ => None,
-        };
-        [Some(&self.train), self.validation.as_ref(), self.test.as_ref()].map(photos)
+        })
     }
 }
 

@@ -4,7 +4,6 @@ use std::{
     convert::Infallible,
     io,
     net::SocketAddr,
-    pin::Pin,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };

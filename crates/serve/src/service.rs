@@ -139,7 +139,8 @@ impl Service {
             }
             (answers, longest)
         };
-        let Ok((answers, times)) = timeout(self.settings.limits.request_time, outcomes).await else {
+        let Ok((answers, times)) = timeout(self.settings.limits.request_time, outcomes).await
+        else {
             let detail = "the request was not computed in time: try again later";
             let retry_after = self.metrics.retry_after(self.pending());
             return Err(Problem::unavailable("timeout", detail, retry_after).with(details));

@@ -208,7 +208,8 @@ mod gpus {
     fn an_experiment_stays_on_its_device() {
         let Some(name) = first() else { return };
         let s = Sandbox::new();
-        let usual = ["experiment", "degradation", "synthetic", "--nets", "resnet8", "--epochs", "1"];
+        let usual =
+            ["experiment", "degradation", "synthetic", "--nets", "resnet8", "--epochs", "1"];
         let images = ["--limit-train", "64", "--limit-test", "32", "--batch-size", "32"];
         let args = [&usual[..], &images, &["--dtype", "fp32", "--out", "out"]].concat();
         s.run(&[&args[..], &ON_GPU].concat()).success();

@@ -131,7 +131,8 @@ fn what_is_finished_is_printed_though_a_protocol_fails() {
     let views = ["--ten-crop", "--scales", "32"];
     for with in [&[][..], &["--with", "demo"]] {
         let failed = s.run(&[&eval[..], &views, with].concat());
-        let failed = failed.fails_behind_notes(1, &["cannot evaluate mean.safetensors", "mean image"]);
+        let failed =
+            failed.fails_behind_notes(1, &["cannot evaluate mean.safetensors", "mean image"]);
         let found: Value = serde_json::from_str(&failed.stdout).unwrap();
         assert_eq!(found["ten_crop"]["images"], 2, "{found}");
         assert!(found.get("scales").is_none(), "{found}");

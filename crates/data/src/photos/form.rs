@@ -25,7 +25,9 @@ impl Form {
     /// draws nothing, a centre crop and a whole photo, has exactly the pixels of its transform.
     pub(crate) fn for_training(size: usize, crop: Crop, filter: Interpolation) -> Form {
         match crop {
-            Crop::RandomResized(_) | Crop::Random(_) => Form::Shrunk(crop.shorter_side(size), filter),
+            Crop::RandomResized(_) | Crop::Random(_) => {
+                Form::Shrunk(crop.shorter_side(size), filter)
+            }
             Crop::Center(_) => Form::ShrunkExactly(crop.shorter_side(size), filter),
             Crop::Whole => {
                 let square = Preparation::new(size, None, 3);

@@ -136,15 +136,8 @@ fn compare(dtype: Dtype, [most_loss, most_gradient, most_of_largest, most_logits
         let x: Vec<f32> = (0..n * channels * height * width).map(|_| random.normal()).collect();
         let labels: Vec<u32> = (0..n).map(|i| (i * 7 % classes) as u32).collect();
         let targets = Targets::labels(&labels, 0.1);
-        let lowering = Lowering {
-            graph: net.graph(),
-            dtype,
-            batch: n,
-            height,
-            width,
-            frozen: &[],
-            eval: &[],
-        };
+        let lowering =
+            Lowering { graph: net.graph(), dtype, batch: n, height, width, frozen: &[], eval: &[] };
         let program = training(lowering, &mut |_| false).unwrap();
         let mut truth = Interpreter::new(&program).in_its_dtype();
         truth.run(&net, &x, [n, n], Some(targets));

@@ -186,8 +186,7 @@ pub fn probabilities(
     let total: f64 = passes.iter().map(work).sum();
     let mut before = 0.0;
     let device = device.into();
-    let mut runner =
-        Runner { model, dtype, normalisation, device, plan: None, too_large: None };
+    let mut runner = Runner { model, dtype, normalisation, device, plan: None, too_large: None };
     for pass in passes {
         let (mut waiting, mut bytes, mut done) = (Vec::new(), 0, 0);
         let work = work(&pass);

@@ -196,8 +196,14 @@ mod tests {
         assert_eq!(difference(&first, 1, Some(&other)), None);
         assert_eq!(difference(&first, 1, Some(&Hello { build: None, ..other.clone() })), None);
         for (other, part) in [
-            (Hello { version: "1.2.4".to_owned(), ..other.clone() }, "b is version 1.2.4, process 0"),
-            (Hello { build: Some(8), ..other.clone() }, "another build of resnet 1.2.3 than process 0"),
+            (
+                Hello { version: "1.2.4".to_owned(), ..other.clone() },
+                "b is version 1.2.4, process 0",
+            ),
+            (
+                Hello { build: Some(8), ..other.clone() },
+                "another build of resnet 1.2.3 than process 0",
+            ),
             (Hello { isa: "avx512".to_owned(), ..other.clone() }, "computes with avx512"),
             (Hello { data: vec![2], ..other.clone() }, "other images"),
         ] {

@@ -55,11 +55,7 @@ impl Machine {
     }
 
     /// What so many processes and machines train with, of which this one has this device.
-    pub(super) fn new(
-        device: &Device,
-        dtype: Dtype,
-        [processes, machines]: [usize; 2],
-    ) -> Machine {
+    pub(super) fn new(device: &Device, dtype: Dtype, [processes, machines]: [usize; 2]) -> Machine {
         let (cpu, gpu) = (device.cpu(), device.gpu_name());
         let dtype_reason = match (&gpu, dtype) {
             (None, dtype) => dtype.reason(cpu),

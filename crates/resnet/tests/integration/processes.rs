@@ -289,7 +289,8 @@ fn a_silent_process_is_named_by_its_machine_with_what_to_resume() {
     assert!(silent.join().unwrap().is_err());
     let message = error.to_string();
     let resume = format!("Resume with --resume {}", folder.display());
-    for part in ["ended in epoch 1, step 3, without ", "no answer from process 1 for 2 s", &resume] {
+    for part in ["ended in epoch 1, step 3, without ", "no answer from process 1 for 2 s", &resume]
+    {
         assert!(message.contains(part), "'{part}' is not in {message}");
     }
 }

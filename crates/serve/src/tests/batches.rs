@@ -128,8 +128,7 @@ async fn an_output_that_is_no_number_is_a_problem() {
     let path = "/v2/models/large/infer";
     for (datatype, status) in [("FP32", 422), ("UINT8", 500)] {
         let (shape, data) = ([1, 3, 32, 32], vec![0; 3 * 32 * 32]);
-        let input =
-            json!({ "name": "input", "shape": shape, "datatype": datatype, "data": data });
+        let input = json!({ "name": "input", "shape": shape, "datatype": datatype, "data": data });
         let body = json!({ "inputs": [input] }).to_string();
         let reply = post(running.address, path, "application/json", body.as_bytes()).await;
         let detail = reply.is_problem(status, "not_finite").json()["detail"].to_string();

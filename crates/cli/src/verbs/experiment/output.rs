@@ -183,12 +183,8 @@ fn errors(results: &Results, data: &str) -> String {
         })
         .collect();
     let held_out = format!("{} error %", results.part);
-    let mut headers = vec![
-        ("net", Left),
-        ("parameters", Right),
-        ("train error %", Right),
-        (&*held_out, Right),
-    ];
+    let mut headers =
+        vec![("net", Left), ("parameters", Right), ("train error %", Right), (&*held_out, Right)];
     let has_best = results.nets.iter().any(|net| net.best_test_error.is_some());
     headers.extend(has_best.then_some(("of the best epoch", Right)));
     headers.push(("paper", Left));

@@ -18,7 +18,8 @@ pub(super) fn machine(segments: &[Segment]) -> Vec<(String, String)> {
     // A segment without steps does not describe the run.
     let trained = segments.iter().rev().find(|segment| segment.to_step > segment.from_step);
     let Some(last) = trained.or(segments.last()) else { return Vec::new() };
-    let Machine { cpu, gpu, isa, threads, processes, machines, dtype, dtype_reason } = &last.machine;
+    let Machine { cpu, gpu, isa, threads, processes, machines, dtype, dtype_reason } =
+        &last.machine;
     let mut pairs = vec![
         ("Instruction set".to_owned(), isa.clone()),
         ("Threads".to_owned(), threads.to_string()),
@@ -52,7 +53,8 @@ pub(super) fn machine(segments: &[Segment]) -> Vec<(String, String)> {
 
 /// Label and value of the time in which process 0 waited for others, if there were several.
 pub(super) fn waiting(epochs: &[EpochMetrics]) -> Option<(String, String)> {
-    let waited = epochs.iter().filter_map(|epoch| Some([epoch.communication_seconds?, epoch.seconds]));
+    let waited =
+        epochs.iter().filter_map(|epoch| Some([epoch.communication_seconds?, epoch.seconds]));
     let [waited, seconds] = waited.fold([0.0; 2], |sum, [a, b]| [sum[0] + a, sum[1] + b]);
     (waited > 0.0).then(|| {
         let share = 100.0 * waited / seconds;
@@ -78,7 +80,9 @@ fn when(segment: &Segment) -> String {
         (Some(ended), Some(Ending::Finished)) => format!("{began} to {ended}, finished"),
         (Some(ended), Some(Ending::Interrupted)) => format!("{began} to {ended}, interrupted"),
         (Some(ended), Some(Ending::Diverged)) => format!("{began} to {ended}, diverged"),
-        (Some(ended), Some(Ending::Lost)) => format!("{began} to {ended}, another process was lost"),
+        (Some(ended), Some(Ending::Lost)) => {
+            format!("{began} to {ended}, another process was lost")
+        }
         _ => format!("from {began}"),
     }
 }
