@@ -146,8 +146,8 @@ mod tests {
 
     #[test]
     fn a_budget_is_shared_so_that_all_nets_get_the_same_epochs() {
-        let slow = Speed { step: 0.2, first_step: 0.3, epoch_end: 1.0 };
-        let fast = Speed { step: 0.1, first_step: 0.1, epoch_end: 0.5 };
+        let slow = Speed { start: 0.0, step: 0.2, first_step: 0.3, epoch_end: 1.0 };
+        let fast = Speed { start: 0.0, step: 0.1, first_step: 0.1, epoch_end: 0.5 };
         let nets = [(slow, 10), (fast, 20)];
         // The first epoch takes 4 + 2.5 s, each other one 3 + 2.5 s, and everything is done twice.
         let epochs = |seconds| epochs_within(Duration::from_secs(seconds), &nets, 2);

@@ -1,19 +1,27 @@
 //! Fits the length of a run to a time budget.
 
-use std::time::{Duration, Instant};
+use std::{
+    fs, io,
+    ops::ControlFlow::{self, Break, Continue},
+    path::Path,
+    process,
+    sync::atomic::Ordering::Relaxed,
+    time::{Duration, Instant},
+};
 
 use resnet_comm::Group;
 
-use super::{StopFlag, TrainError, hello, shards::agree, trainer::Trainer};
+use super::{StopFlag, TrainError, hello, shards::agree, state::initial_state, trainer::Trainer};
 use crate::{
-    Device,
+    Device, checkpoint,
     config::TrainConfig,
     data::{ImageSet, Parts},
     evaluate,
+    model_file::SaveFormat,
     optim::{MuonRate, Rates},
 };
 
-/// Time for which steps are measured, about, in each part of the run.
+/// Time for which steps are measured, about, in each part of the run, and the features of a frozen backbone.
 const TIME_STEPS: Duration = Duration::from_secs(3);
 /// The length of the run of which a step of each part is measured. Any would do.
 const STEPS: u64 = 1 << 20;
@@ -27,28 +35,29 @@ const EVALUATED: usize = 3 * evaluate::BATCH;
 /// Measured speed of a configuration on this machine, or of several processes together.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Speed {
+    /// Time before the first step, in which the features of a frozen backbone are computed, seconds.
+    pub start: f64,
     /// Mean time of a training step, seconds.
     pub step: f64,
-    /// The same in the first epoch, in which photos are decoded that later epochs take from the cache, or the
-    /// features of a frozen backbone are computed.
+    /// The same in the first epoch, in which photos are decoded that later epochs take from the cache.
     pub first_step: f64,
-    /// Time of the evaluation after an epoch, seconds.
+    /// Time of the evaluation after an epoch, and of its checkpoints, seconds.
     pub epoch_end: f64,
 }
 
 impl Speed {
-    /// Steps that fit into a time budget, with the evaluations after their epochs; at least 1.
+    /// Steps that fit into a time budget, with what comes before them and after their epochs; at least 1.
     ///
     /// ```
     /// use std::time::Duration;
     /// use resnet::train::Speed;
-    /// let speed = Speed { step: 0.5, first_step: 0.5, epoch_end: 5.0 };
+    /// let speed = Speed { start: 0.0, step: 0.5, first_step: 0.5, epoch_end: 5.0 };
     /// // An epoch of 10 steps takes 10 seconds.
     /// assert_eq!(speed.steps_within(Duration::from_secs(30), 10), 30);
     /// assert_eq!(speed.steps_within(Duration::from_secs(27), 10), 24);
     /// ```
     pub fn steps_within(&self, budget: Duration, steps_per_epoch: u64) -> u64 {
-        let budget = budget.as_secs_f64();
+        let budget = (budget.as_secs_f64() - self.start).max(0.0);
         let epoch = |step: f64| step * steps_per_epoch as f64 + self.epoch_end;
         let part = |seconds: f64, step: f64| {
             let steps = ((seconds - self.epoch_end) / step).floor();
@@ -63,11 +72,11 @@ impl Speed {
         (1 + epochs as u64) * steps_per_epoch + rest
     }
 
-    /// The time of a number of steps, with the evaluations after their epochs, seconds.
+    /// The time of a number of steps, with what comes before them and after their epochs, seconds.
     pub fn seconds(&self, steps: u64, steps_per_epoch: u64) -> f64 {
         let first = steps.min(steps_per_epoch);
         let ends = steps.div_ceil(steps_per_epoch) as f64 * self.epoch_end;
-        first as f64 * self.first_step + (steps - first) as f64 * self.step + ends
+        first as f64 * self.first_step + (steps - first) as f64 * self.step + ends + self.start
     }
 }
 
@@ -82,12 +91,19 @@ pub fn measure(
     data: &Parts,
     device: impl Into<Device>,
 ) -> Result<Speed, TrainError> {
-    measure_in_group(&Group::alone(), config, data, device)
+    match measure_in_group(&Group::alone(), config, data, device, &StopFlag::new(0), None)? {
+        Continue(speed) => Ok(speed),
+        Break(_) => unreachable!("nothing stops it"),
+    }
 }
 
 /// The same as one process of a group. All of them call it with the same configuration and data, and take the steps and
 /// evaluate together: the times have the communication in them, and the slowest process decides. Each has its own clock,
-/// so that only the speed of one of them can be the one to plan by. Process 0 alone reads the initial weights.
+/// so that only the speed of one of them can be the one to plan by. Process 0 alone reads the initial weights. Breaks
+/// with the value of `stop` if that is set.
+///
+/// The process that writes the run names the folder in which checkpoints will be. One is written there, to
+/// measure that too, and removed.
 ///
 /// # Errors
 /// As [`train_in_group`](super::train_in_group), before its first step. The caller then [ends](Group::abort) them all.
@@ -96,26 +112,35 @@ pub fn measure_in_group(
     config: &TrainConfig,
     data: &Parts,
     device: impl Into<Device>,
-) -> Result<Speed, TrainError> {
+    stop: &StopFlag,
+    folder: Option<&Path>,
+) -> Result<ControlFlow<usize, Speed>, TrainError> {
     let device = device.into();
     let tests = |data: &Parts| data.test.as_ref().map_or(0, ImageSet::len);
     let validation = config.data.validation;
+    let evaluated = tests(data) + validation;
+    let all = config.data.train_images + evaluated;
     let is_cached = matches!(&data.train, ImageSet::Photos(photos) if photos.is_cached());
-    let (whole, (config, sample)) = (config, sample(config, data, group.size()));
+    let (config, sample) = sample(config, data, group.size());
     hello::check(group, &config, &sample, device.cpu())?;
     // All do the same, also where only some have a cache.
     let is_cached = agree(group, usize::from(is_cached))? != 0;
     let tested = tests(&sample) + sample.validation.as_ref().map_or(0, ImageSet::len);
     let init = config.init_from.as_deref().filter(|_| group.is_first());
     let mut trainer = Trainer::in_group(group, &config, sample, device, init)?;
-    let start = Instant::now();
-    let images = config.data.train_images + tested;
-    trainer.keep_features(&StopFlag::new(0), &mut |_| {})?;
-    let features = start.elapsed().as_secs_f64() / images as f64;
+    let stopped = || agree(group, stop.load(Relaxed));
+    // Those of all images are computed before the first step.
+    let features = trainer.time_features(TIME_STEPS, stop)?.unwrap_or(0.0) * all as f64;
+    // Then no photo is read again.
+    let is_cached = is_cached && !trainer.has_features;
     let (mut mean, mut decoding) = (0.0, 0.0);
     for (index, part) in config.recipe.parts().into_iter().enumerate() {
+        let signal = stopped()?;
+        if signal != 0 {
+            return Ok(Break(signal));
+        }
         let middle = (STEPS as f64 * (part.start + part.end) / 2.0) as u64;
-        let mut time = |once| step_time(&mut trainer, &config, middle, once);
+        let mut time = |once| step_time(&mut trainer, &config, middle, once, stop);
         let first = time(is_cached)?;
         // The same photos again come from the cache, if there is one.
         let step = if is_cached { time(false)? } else { first };
@@ -125,29 +150,62 @@ pub fn measure_in_group(
         mean += (part.end - part.start) * step;
     }
     let start = Instant::now();
-    trainer.evaluate(&StopFlag::new(0), &mut |_| {})?;
-    let evaluation = start.elapsed().as_secs_f64();
-    if trainer.has_features {
-        // Those of all images are computed before the first step.
-        let images = whole.data.train_images + tests(data) + whole.data.validation;
-        let first_epoch = whole.steps_per_epoch() as f64;
-        decoding = features * images as f64 / first_epoch;
+    trainer.evaluate(stop, &mut |_| {})?;
+    let evaluation = start.elapsed().as_secs_f64() / tested.max(1) as f64;
+    let signal = stopped()?;
+    if signal != 0 {
+        return Ok(Break(signal));
     }
-    Ok(Speed {
+    let saving = match folder {
+        Some(folder) => saving_time(&trainer, folder, evaluated > 0)?,
+        None => 0.0,
+    };
+    Ok(Continue(Speed {
+        start: features,
         step: mean,
         first_step: mean + decoding,
-        epoch_end: evaluation * (tests(data) + validation) as f64 / tested.max(1) as f64,
-    })
+        epoch_end: evaluation * evaluated as f64 + saving,
+    }))
+}
+
+/// The time in which the files of an epoch are written to a folder, seconds: the last checkpoint, the best one if
+/// the run may have a better one in every epoch, and PyTorch's files if it has them.
+fn saving_time(trainer: &Trainer<'_>, folder: &Path, has_best: bool) -> Result<f64, TrainError> {
+    let (config, device) = (trainer.config, trainer.device_name());
+    let state = initial_state(config);
+    let stored = trainer.stored()?;
+    let checkpoint =
+        writing_time(folder, |path| checkpoint::save(path, config, stored, &state, &device));
+    let mut seconds = if has_best { 2.0 * checkpoint } else { checkpoint };
+    if config.save_torch {
+        for format in [SaveFormat::StateDict, SaveFormat::Checkpoint] {
+            let model = trainer.torch_model(&state, format)?;
+            seconds += writing_time(folder, |path| model.save(path, format));
+        }
+    }
+    Ok(seconds)
+}
+
+/// The time in which a file is written to a folder, seconds. It is removed again. Where it cannot be written, the
+/// run will say so.
+fn writing_time(folder: &Path, write: impl FnOnce(&Path) -> io::Result<()>) -> f64 {
+    let path = folder.join(format!(".resnet-speed-{}", process::id()));
+    let start = Instant::now();
+    let _ = write(&path);
+    let seconds = start.elapsed().as_secs_f64();
+    let _ = fs::remove_file(&path);
+    seconds
 }
 
 /// The mean time of steps at the image size of a step, and with the layers that train then, seconds.
 /// It includes the time that they wait for their images. Each image is read `once`, or as often as time
-/// allows.
+/// allows. With `stop` set, it ends early.
 fn step_time(
     trainer: &mut Trainer<'_>,
     config: &TrainConfig,
     step: u64,
     once: bool,
+    stop: &StopFlag,
 ) -> Result<f64, TrainError> {
     let size = config.image_size_at(step);
     let muon = config.rates_at(step).muon.map(|rate| MuonRate { lr: 0.0, ..rate });
@@ -168,8 +226,10 @@ fn step_time(
             continue;
         };
         // The flag that processes stop by: all end with the step before which the time of one was over.
-        let is_last = times.len() >= WARM_UP && start.elapsed() >= TIME_STEPS;
+        let is_over = times.len() >= WARM_UP && start.elapsed() >= TIME_STEPS;
+        let is_last = is_over || stop.load(Relaxed) != 0;
         trainer.step(&shards, step, rates, is_last.into())?;
+        trainer.update_average(step + times.len() as u64)?;
         // The time of a step is known when it is done, also on a GPU.
         let stepped = trainer.stepped(true)?.expect("a step was begun");
         shards.into_iter().for_each(|shard| batches.recycle(shard));
@@ -212,10 +272,10 @@ mod tests {
     #[test]
     fn what_fits_takes_no_longer_and_one_more_step_would() {
         for first_step in [0.25, 2.5] {
-            let speed = Speed { step: 0.25, first_step, epoch_end: 3.0 };
+            let speed = Speed { start: 4.0, step: 0.25, first_step, epoch_end: 3.0 };
             let time = |steps| speed.seconds(steps, 7);
-            assert_eq!(time(15), 7.0 * first_step + 8.0 * 0.25 + 3.0 * 3.0);
-            for budget in 6..500 {
+            assert_eq!(time(15), 4.0 + 7.0 * first_step + 8.0 * 0.25 + 3.0 * 3.0);
+            for budget in 10..500 {
                 let steps = speed.steps_within(Duration::from_secs(budget), 7);
                 assert!(time(steps) <= budget as f64, "{steps} steps in {budget} s");
                 assert!(time(steps + 1) > budget as f64, "{steps} steps in {budget} s");
@@ -225,7 +285,9 @@ mod tests {
 
     #[test]
     fn a_run_has_a_step_however_short() {
-        let speed = Speed { step: 10.0, first_step: 20.0, epoch_end: 60.0 };
+        let speed = Speed { start: 0.0, step: 10.0, first_step: 20.0, epoch_end: 60.0 };
         assert_eq!(speed.steps_within(Duration::from_secs(1), 100), 1);
+        let late = Speed { start: 30.0, step: 0.1, first_step: 0.1, epoch_end: 0.0 };
+        assert_eq!([1, 30, 31].map(|s| late.steps_within(Duration::from_secs(s), 100)), [1, 1, 10]);
     }
 }

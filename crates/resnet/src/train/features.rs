@@ -6,6 +6,7 @@ use std::{
     hash::{DefaultHasher, Hash, Hasher},
     ops::ControlFlow::{Break, Continue},
     sync::atomic::Ordering::Relaxed,
+    time::{Duration, Instant},
 };
 
 use super::{
@@ -33,6 +34,78 @@ fn are_constant(config: &TrainConfig, graph: &Graph) -> bool {
 }
 
 impl Trainer<'_> {
+    /// Whether the run keeps features: they are the same in every epoch, and memory holds them in each process (a
+    /// quarter of what is free). Then the engine is planned for them.
+    fn keeps_features(&mut self) -> bool {
+        let needed = self.images() * self.engine.features_len() * size_of::<f32>();
+        // Those of the other processes of this machine are in the same memory.
+        let needed = needed.saturating_mul(self.group.local_size());
+        let has_room = memory::available().is_none_or(|free| needed <= free / 4);
+        if !are_constant(self.config, self.engine.graph()) || self.has_features {
+            return false;
+        }
+        // The layers that train are the same in every step. Without memory for it, the first step says so.
+        let size = [self.config.data.image_size; 2];
+        let can = has_room && self.plan.update(&mut self.engine, self.config, size, 0).is_ok();
+        // All processes have features, or none has. An error is seen again in the first step.
+        matches!(agree(self.group, usize::from(!can)), Ok(0))
+    }
+
+    /// Images to train and to evaluate on.
+    fn images(&self) -> usize {
+        let sets = [&self.validation, &self.test];
+        let evaluated: usize = sets.iter().map(|set| set.as_ref().map_or(0, ImageSet::len)).sum();
+        self.loader.len() + evaluated
+    }
+
+    /// Puts features in the place of the images.
+    fn take_features(
+        &mut self,
+        train: Images,
+        missing: HashSet<usize>,
+        [validation, test]: [Option<ImageSet>; 2],
+    ) {
+        self.loader = self.loader.clone().with_images(train, missing);
+        [self.validation, self.test] = [validation, test];
+        self.has_features = true;
+    }
+
+    /// The time of an image's features, seconds, if the run keeps them. It is measured for about `time`, or until
+    /// stopped. From then on the trainer has zeros for features, with which steps take as long.
+    ///
+    /// # Errors
+    /// As [`Trainer::keep_features`].
+    pub(super) fn time_features(
+        &mut self,
+        time: Duration,
+        stop: &StopFlag,
+    ) -> Result<Option<f64>, TrainError> {
+        if !self.keeps_features() {
+            return Ok(None);
+        }
+        let (group, start) = (self.group, Instant::now());
+        let mut done = 0;
+        let mut goes_on = |more: usize| {
+            done += more;
+            let is_over = stop.load(Relaxed) != 0 || start.elapsed() >= time;
+            matches!(agree(group, usize::from(is_over)), Ok(0))
+        };
+        self.training_features(&mut goes_on)?;
+        let seconds = start.elapsed().as_secs_f64() / done.max(1) as f64;
+        let channels = size_of::<f32>() * self.engine.features_len();
+        let zeros = |labels: &[u32]| Images {
+            height: 1,
+            width: 1,
+            channels,
+            pixels: vec![0; labels.len() * channels],
+            labels: labels.to_vec(),
+        };
+        let sets = [&self.validation, &self.test]
+            .map(|set| set.as_ref().map(|set| ImageSet::Memory(zeros(set.labels()))));
+        self.take_features(zeros(self.loader.labels()), HashSet::new(), sets);
+        Ok(Some(seconds))
+    }
+
     /// Computes the features of all images, if they are the same in every epoch and memory holds them (a quarter
     /// of what is free). From then on the trainer has them in place of the images. In fp32 the run is, bit for
     /// bit, the one without this; in bf16 an image's features depend on the images that they are computed with,
@@ -46,24 +119,10 @@ impl Trainer<'_> {
         stop: &StopFlag,
         listen: &mut dyn FnMut(&Event),
     ) -> Result<(), TrainError> {
-        let sets = [&self.validation, &self.test];
-        let evaluated: usize = sets.iter().map(|set| set.as_ref().map_or(0, ImageSet::len)).sum();
-        let images = self.loader.len() + evaluated;
-        let needed = images * self.engine.features_len() * size_of::<f32>();
-        // Those of the other processes of this machine are in the same memory.
-        let needed = needed.saturating_mul(self.group.local_size());
-        let has_room = memory::available().is_none_or(|free| needed <= free / 4);
-        if !are_constant(self.config, self.engine.graph()) || self.has_features {
+        if !self.keeps_features() {
             return Ok(());
         }
-        // The layers that train are the same in every step. Without memory for it, the first step says so.
-        let size = [self.config.data.image_size; 2];
-        let can = has_room && self.plan.update(&mut self.engine, self.config, size, 0).is_ok();
-        // All processes have features, or none has. An error is seen again in the first step.
-        let group = self.group;
-        if !matches!(agree(group, usize::from(!can)), Ok(0)) {
-            return Ok(());
-        }
+        let (group, images) = (self.group, self.images());
         if group.is_first() {
             listen(&Event::Note(format!(
                 "only the classifier trains, and images are not augmented: what enters it is computed once, for \
@@ -102,9 +161,7 @@ impl Trainer<'_> {
         // Those of photos would go with the loader.
         let notes = self.loader.take_notes();
         notes.into_iter().for_each(|note| listen(&Event::Note(note)));
-        self.loader = self.loader.clone().with_images(train, missing);
-        [self.validation, self.test] = sets;
-        self.has_features = true;
+        self.take_features(train, missing, sets);
         Ok(())
     }
 

@@ -4,6 +4,7 @@
 //! Memory is counted by thread, so tests that count it can run in parallel with the others.
 
 mod allocation;
+mod budget;
 mod cam;
 mod common;
 mod files;

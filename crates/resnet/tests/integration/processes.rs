@@ -442,7 +442,9 @@ fn processes_measure_a_speed_together() {
                 let cache = CacheOptions::Memory { bytes: 1 << 20 };
                 data.train = photos(&own.join("train"), 8, cache);
             }
-            measure_in_group(group, &config, &data, &Cpu::new(1).unwrap()).unwrap()
+            let (cpu, stop) = (Cpu::new(1).unwrap(), StopFlag::new(0));
+            let speed = measure_in_group(group, &config, &data, &cpu, &stop, None).unwrap();
+            speed.continue_value().unwrap()
         });
         assert!(speeds.iter().all(|speed| speed.step > 0.0 && speed.epoch_end > 0.0), "{speeds:?}");
     }
@@ -452,9 +454,21 @@ fn processes_measure_a_speed_together() {
 fn processes_that_cannot_share_a_run_do_not_measure_it() {
     let errors = each(3, |group| {
         let data: Parts = dataset().into();
-        measure_in_group(group, &in_shards(4), &data, &Cpu::new(1).unwrap()).unwrap_err()
+        let (cpu, stop) = (Cpu::new(1).unwrap(), StopFlag::new(0));
+        measure_in_group(group, &in_shards(4), &data, &cpu, &stop, None).unwrap_err()
     });
     assert!(errors.iter().all(|error| matches!(error, TrainError::Shards(_))), "{errors:?}");
+}
+
+/// Where only process 1 gets the signal, both stop.
+#[test]
+fn processes_stop_measuring_together() {
+    let ends = each(2, |group| {
+        let data: Parts = dataset().into();
+        let (cpu, stop) = (Cpu::new(1).unwrap(), StopFlag::new(15 * group.rank()));
+        measure_in_group(group, &in_shards(2), &data, &cpu, &stop, None).unwrap().break_value()
+    });
+    assert_eq!(ends, [Some(15), Some(15)]);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Takes part in a run as another process than the first.
 
+use std::ops::ControlFlow::Break;
+
 use anyhow::Context;
 use resnet::{
     config::TrainConfig,
@@ -34,7 +36,10 @@ pub(super) fn run(group: &Group, args: &TrainArgs, global: &Global) -> anyhow::R
             break (config, data);
         }
         // The plan is that of process 0.
-        train::measure_in_group(group, &config, &data, &cpu)?;
+        let stop = interrupt.signal();
+        if let Break(signal) = train::measure_in_group(group, &config, &data, &cpu, stop, None)? {
+            return Err(Interrupted(signal).into());
+        }
         kept = Some(data);
     };
     let mut say = |event: &Event| {

@@ -1,6 +1,7 @@
 //! Starts a new run: its settings, its data, its folder.
 
 use std::{
+    ops::ControlFlow::{Break, Continue},
     path::{Path, PathBuf},
     time::SystemTime,
 };
@@ -20,8 +21,8 @@ use crate::{
     config::{self, Settings, StartingPoint},
     data::{self, Limits},
     error::Usage,
-    interrupt::Interrupt,
-    model, overrides, photo_folder, runs, weights,
+    interrupt::{Interrupt, Interrupted},
+    model, overrides, photo_folder, print, runs, weights,
 };
 
 /// A new run, before it has a folder.
@@ -113,10 +114,18 @@ pub(in crate::verbs) fn start(
             "measuring the training speed{of} to fit {}",
             humantime::format_duration(budget)
         ));
+        let folder = existing(args.out.as_deref().unwrap_or(&default));
+        let mut before = 0.0;
         let mut fit = |config: &mut TrainConfig| -> anyhow::Result<f64> {
             interrupt.check()?;
             announce(group, false, config, &data)?;
-            let speed = train::measure_in_group(group, config, &data, &device)?;
+            let stop = interrupt.signal();
+            let speed =
+                match train::measure_in_group(group, config, &data, &device, stop, Some(folder))? {
+                    Continue(speed) => speed,
+                    Break(signal) => return Err(Interrupted(signal).into()),
+                };
+            before = speed.start;
             let an_epoch = config.steps_per_epoch();
             let steps = speed.steps_within(budget, an_epoch);
             // After those that another program has trained.
@@ -148,6 +157,14 @@ pub(in crate::verbs) fn start(
             }
         }
         overrides::end_freeze(&args.recipe, &mut config)?;
+        if before >= budget.as_secs_f64() {
+            global.note(format!(
+                "what enters the classifier takes {} to compute, before the first step: nothing of --budget {} is \
+                 left for training, so the run has one step. Give more time, or use fewer images (--limit-train)",
+                print::clock(before),
+                humantime::format_duration(budget)
+            ));
+        }
     }
     interrupt.check()?;
     if !args.data.may_be_mirrored() && config.recipe.augment.flip == Flip::Never {
@@ -168,6 +185,11 @@ fn check(config: &TrainConfig, args: &TrainArgs) -> anyhow::Result<()> {
         None => Usage(message).into(),
         Some(_) => RunError::Invalid(message).into(),
     })
+}
+
+/// The folder that is there already, in which a path is or will be.
+fn existing(path: &Path) -> &Path {
+    path.ancestors().find(|path| path.is_dir()).unwrap_or(Path::new("."))
 }
 
 /// `--out`, or a new folder.

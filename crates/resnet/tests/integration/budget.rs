@@ -1,0 +1,57 @@
+//! What is measured for a time budget.
+
+use std::{fs, ops::ControlFlow, path::Path};
+
+use resnet::{
+    Cpu,
+    config::TrainConfig,
+    data::{Augment, Parts},
+    recipe::Freeze,
+    train::{Group, Speed, StopFlag, measure_in_group},
+};
+
+use crate::common::small_run::{IMAGES, config, dataset};
+
+fn measured(
+    config: &TrainConfig,
+    data: &Parts,
+    signal: usize,
+    folder: Option<&Path>,
+) -> ControlFlow<usize, Speed> {
+    let (cpu, stop) = (Cpu::new(1).unwrap(), StopFlag::new(signal));
+    measure_in_group(&Group::alone(), config, data, &cpu, &stop, folder).unwrap()
+}
+
+#[test]
+fn checkpoints_are_counted_and_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut config, mut data) = (config(), Parts::from(dataset()));
+    // Nothing else takes time after an epoch.
+    (config.data.train_images, config.data.validation) = (IMAGES, 0);
+    data.test = None;
+    let epoch_end = |config: &TrainConfig| {
+        let speed = measured(config, &data, 0, Some(folder.path()));
+        speed.continue_value().unwrap().epoch_end
+    };
+    assert!(epoch_end(&config) > 0.0);
+    config.save_torch = true;
+    assert!(epoch_end(&config) > 0.0);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn features_are_counted_before_the_first_step() {
+    let (mut config, data) = (config(), Parts::from(dataset()));
+    let speed = |config: &TrainConfig| measured(config, &data, 0, None).continue_value().unwrap();
+    assert_eq!(speed(&config).start, 0.0);
+    config.recipe.freeze = vec![Freeze::backbone(&config.arch.graph(10))];
+    config.recipe.augment = Augment::NONE;
+    let Speed { start, step, first_step, .. } = speed(&config);
+    assert!(start > 0.0 && first_step == step, "{start} {step} {first_step}");
+}
+
+#[test]
+fn a_signal_ends_it() {
+    let data = Parts::from(dataset());
+    assert_eq!(measured(&config(), &data, 2, None), ControlFlow::Break(2));
+}
