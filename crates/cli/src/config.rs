@@ -61,7 +61,7 @@ pub(crate) fn build(
     match &data.train {
         ImageSet::Memory(_) => {
             if args.images.image_size.is_some() {
-                recipe = recipe.for_image_size(settings.recipe_size()?, image_size);
+                recipe = recipe.for_image_size(start.arch, settings.recipe_size()?, image_size);
             }
             match args.recipe.augmentation.augment {
                 None => {}

@@ -30,6 +30,7 @@ use crate::{
     },
     graph::{Graph, Op},
     metrics::Metric,
+    models::Arch,
     network::Init,
     schedule::{Schedule, WarmUp},
 };
@@ -220,9 +221,10 @@ impl Recipe {
     }
 
     /// The recipe for images of `to` rows and columns in place of `from`: padding, cutout, the sizes of its first parts,
-    /// and those that photos are resized to before a crop, are in proportion.
+    /// and those that photos are resized to before a crop, are in proportion. It has no parts whose images are too small
+    /// for the architecture.
     #[must_use]
-    pub fn for_image_size(mut self, from: usize, to: usize) -> Recipe {
+    pub fn for_image_size(mut self, arch: Arch, from: usize, to: usize) -> Recipe {
         let scale = |pixels: &mut usize| {
             *pixels = (pixels.saturating_mul(to) + from / 2) / from.max(1);
         };
@@ -230,7 +232,10 @@ impl Recipe {
         scale(&mut self.augment.cutout);
         for phase in &mut self.image_sizes {
             scale(&mut phase.size);
-            phase.size = phase.size.max(1);
+        }
+        if !self.image_sizes.is_empty() {
+            let graph = arch.graph(1);
+            self.image_sizes.retain(|phase| image_sizes::fits(&graph, phase.size));
         }
         match self.transform.as_mut().map(|transform| &mut transform.crop) {
             Some(Crop::Random(RandomCrop { resize, padding })) => {
@@ -247,9 +252,10 @@ impl Recipe {
         self
     }
 
-    /// Checks the image sizes.
-    pub(crate) fn check_image_sizes(&self, image_size: usize) -> Result<(), &'static str> {
-        image_sizes::check(&self.image_sizes, image_size)
+    /// Checks the image sizes, of a network of this graph.
+    pub(crate) fn check_image_sizes(&self, graph: &Graph, image_size: usize) -> Result<(), String> {
+        image_sizes::check(&self.image_sizes, image_size)?;
+        image_sizes::check_fit(&self.image_sizes, graph)
     }
 
     /// The factor of [`Recipe::freeze`] on the rate of a node's parameters at a step, which counts from 0: 0

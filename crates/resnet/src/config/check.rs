@@ -32,10 +32,11 @@ impl TrainConfig {
         recipe.schedule.check()?;
         recipe.mix.map_or(Ok(()), |mix| mix.check())?;
         recipe.transform.as_ref().map_or(Ok(()), |transform| transform.check())?;
-        recipe.check_image_sizes(self.data.image_size)?;
         lengths::check(&self.earlier_lengths)?;
-        if !recipe.freeze.is_empty() {
-            recipe.check_freeze(&self.arch.graph(self.data.classes.len().max(1)))?;
+        if !(recipe.image_sizes.is_empty() && recipe.freeze.is_empty()) {
+            let graph = self.arch.graph(self.data.classes.len().max(1));
+            recipe.check_image_sizes(&graph, self.data.image_size)?;
+            recipe.check_freeze(&graph)?;
         }
         check_optimizer(&recipe.optimizer)?;
         if let Some(weights) = &recipe.class_weights {
@@ -265,6 +266,20 @@ mod tests {
             &|c| c.recipe.image_sizes = vec![SizePhase { until: 0.5, size: 16 }],
             "images of one size",
         );
+    }
+
+    #[test]
+    fn images_of_a_part_must_not_be_too_small() {
+        let mut config = sample();
+        config.arch = "resnet11-sprint".parse().unwrap();
+        let mut check = |size| {
+            config.recipe.image_sizes = vec![SizePhase { until: 0.5, size }];
+            config.check()
+        };
+        assert_eq!(check(8), Ok(()));
+        let message = check(7).unwrap_err();
+        assert!(message.contains("image_sizes has images of 7x7"), "{message}");
+        assert!(message.contains("--image-size"), "{message}");
     }
 
     #[test]

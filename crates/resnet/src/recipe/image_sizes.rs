@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::graph::Graph;
+
 /// A part of a run, and the size of its training images (`[[recipe.image_sizes]]`).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -19,6 +21,22 @@ const MOST: usize = 1000;
 pub(super) fn size_at(phases: &[SizePhase], step: u64, total_steps: u64) -> Option<usize> {
     let done = step as f64 / total_steps.max(1) as f64;
     phases.iter().find(|phase| done < phase.until).map(|phase| phase.size)
+}
+
+/// Whether a network of this graph can train on images of a size.
+pub(super) fn fits(graph: &Graph, size: usize) -> bool {
+    graph.shapes(size, size).is_ok()
+}
+
+/// Checks that a network of this graph can train on the images of all phases.
+pub(super) fn check_fit(phases: &[SizePhase], graph: &Graph) -> Result<(), String> {
+    match phases.iter().find(|phase| !fits(graph, phase.size)) {
+        None => Ok(()),
+        Some(SizePhase { size, .. }) => Err(format!(
+            "image_sizes has images of {size}x{size}, which are too small for the architecture: leave them out of \
+             [[recipe.image_sizes]] (--config), or train on larger images (--image-size)"
+        )),
+    }
 }
 
 /// Checks the phases of a recipe for images of a size.

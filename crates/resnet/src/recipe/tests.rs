@@ -117,6 +117,17 @@ fn sizes_follow_the_length() {
 }
 
 #[test]
+fn small_images_have_no_parts_that_do_not_fit() {
+    let arch: Arch = "resnet11-sprint".parse().unwrap();
+    let sizes = |to| {
+        let sprint = recipe("sprint", "resnet11-sprint").for_image_size(arch, 32, to);
+        sprint.image_sizes.iter().map(|phase| phase.size).collect::<Vec<_>>()
+    };
+    assert_eq!((sizes(64), sizes(16)), (vec![32, 48], vec![8, 12]));
+    assert_eq!((sizes(12), sizes(8)), (vec![9], vec![]));
+}
+
+#[test]
 fn lengths_in_steps() {
     assert_eq!(Length::Epochs(20).steps(1563), 31_260);
     assert_eq!(Length::Steps(64_000).steps(391), 64_000);

@@ -66,7 +66,7 @@ fn options(config: &TrainConfig) -> Option<Vec<String>> {
     };
     let resized = made_for.filter(|&size| size != data.image_size);
     if let Some(size) = resized {
-        plain = plain.for_image_size(size, data.image_size);
+        plain = plain.for_image_size(*arch, size, data.image_size);
     }
     if data.name.parse::<DataSource>().is_ok_and(|source| !source.may_be_mirrored()) {
         plain.augment.flip = Flip::Never;
