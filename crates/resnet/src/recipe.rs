@@ -297,6 +297,11 @@ impl Recipe {
         freeze::is_for_good(&self.freeze, backbone.map(|node| &*node.name))
     }
 
+    /// Whether [`Recipe::freeze`] has a node's parameters frozen in every step.
+    pub(crate) fn never_trains(&self, node: &str) -> bool {
+        freeze::never_trains(&self.freeze, node)
+    }
+
     /// Checks the layers to freeze, of a network of this graph.
     pub(crate) fn check_freeze(&self, graph: &Graph) -> Result<(), String> {
         let nodes = graph.nodes().iter().filter(|node| node.has_parameters());

@@ -174,7 +174,8 @@ impl TrainConfig {
             (!self.data.classes.is_empty(), "the data has no classes"),
             (
                 self.data.photos.is_none() || recipe.whiten.is_none(),
-                "whiten needs images in memory: choose another recipe for photos, such as --recipe fast",
+                "whiten needs images in memory, and photos stay on disk: choose another recipe, such as --recipe fast, \
+                 or take [recipe.whiten] out of the configuration (--config)",
             ),
             (augment.pad <= self.data.image_size, "the crop's padding is larger than an image"),
             (

@@ -84,6 +84,13 @@ pub(super) fn is_for_good<'n>(all: &[Freeze], nodes: impl IntoIterator<Item = &'
     nodes.into_iter().all(|node| entry(all, node).is_some_and(is_whole))
 }
 
+/// Whether a node is frozen in every step.
+pub(super) fn never_trains(all: &[Freeze], node: &str) -> bool {
+    let is_whole =
+        |freeze: &Freeze| freeze.from == 0.0 && freeze.until.is_none_or(|until| until >= 1.0);
+    entry(all, node).is_some_and(is_whole)
+}
+
 /// The first entry that has a node.
 fn entry<'f>(all: &'f [Freeze], node: &str) -> Option<&'f Freeze> {
     all.iter().find(|freeze| freeze.layers.iter().any(|layer| is_in(node, layer)))

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use resnet_formats::{Shown, brief};
 
+use super::step_plan::StepPlan;
 use crate::{
     config::TrainConfig,
     graph::Graph,
@@ -19,13 +20,17 @@ use crate::{
 pub(super) struct InitialWeights {
     pub(super) network: Network,
     pub(super) buffers: Option<OptimizerBuffers>,
+    /// The layers whose weights are random.
+    pub(super) random: Vec<String>,
     /// Messages for the user.
     pub(super) notes: Vec<String>,
 }
 
 impl InitialWeights {
+    /// Random weights.
     pub(super) fn new(network: Network) -> InitialWeights {
-        InitialWeights { network, buffers: None, notes: Vec::new() }
+        let random = layers(network.graph()).map(str::to_owned).collect();
+        InitialWeights { network, buffers: None, random, notes: Vec::new() }
     }
 
     /// The weights of a file, and its optimiser's state if the run resumes from it. A head for
@@ -66,13 +71,15 @@ impl InitialWeights {
         let theirs = model.classes.as_ref().filter(|_| !resumes);
         let has_other_classes = theirs.is_some_and(|classes| *classes != config.data.classes);
         if *model.network.graph() == graph && !has_other_classes {
-            return Ok(InitialWeights { network: model.network, buffers, notes });
+            let (network, random) = (model.network, Vec::new());
+            return Ok(InitialWeights { network, buffers, random, notes });
         }
         let mut network = random_network(graph, config);
         let head = config.arch.family.head();
         let (ours, mut state) = (network.state_dict(), model.network.state_dict());
+        let is_head = |name: &str| name.split('.').next() == Some(head);
         for (new, old) in ours.into_iter().zip(&mut state) {
-            if new.0 == old.0 && new.0.split('.').next() == Some(head) {
+            if new.0 == old.0 && is_head(&new.0) {
                 *old = new;
             }
         }
@@ -88,8 +95,37 @@ impl InitialWeights {
         notes.push(format!(
             "the head ({head}) {why}: it starts from random values, all other layers from the file"
         ));
-        Ok(InitialWeights { network, buffers, notes })
+        let random = layers(network.graph()).filter(|name| is_head(name)).map(str::to_owned);
+        Ok(InitialWeights { random: random.collect(), network, buffers, notes })
     }
+}
+
+/// The names of the layers with parameters.
+fn layers(graph: &Graph) -> impl Iterator<Item = &str> {
+    let nodes = graph.nodes().iter().filter(|node| node.has_parameters());
+    nodes.map(|node| node.name.as_str())
+}
+
+/// What to say of a new run whose `random` layers start from random values.
+pub(super) fn remarks(random: &[String], config: &TrainConfig, plan: &StepPlan) -> Vec<String> {
+    let mut remarks = Vec::new();
+    if config.recipe.is_finetune() && config.init_from.is_none() {
+        remarks.push(
+            "finetune is for weights of another training, but the run starts from random ones: name some with \
+             --init, or train with --recipe fast"
+                .to_owned(),
+        );
+    }
+    let still = random.iter().filter(|layer| plan.never_trains(layer, config));
+    let still: Vec<String> = still.cloned().collect();
+    if !still.is_empty() {
+        remarks.push(format!(
+            "these layers start from random values and never train: {}. --freeze, or a group of the optimizer with \
+             lr = 0, keeps them as they are: start from trained weights (--init), or let them train",
+            listed(&still)
+        ));
+    }
+    remarks
 }
 
 /// A network with the recipe's random weights.
@@ -148,7 +184,7 @@ fn partial(
             listed(&kept)
         ));
     }
-    Some(Ok(InitialWeights { network, buffers: None, notes }))
+    Some(Ok(InitialWeights { network, buffers: None, random: kept, notes }))
 }
 
 /// What the optimiser keeps of a model from which training resumes. Notes state what the file has and
@@ -225,4 +261,50 @@ fn settings(config: &OptimizerConfig) -> String {
         if nesterov { ", Nesterov" } else { "" },
         if *config.groups() == GroupFactors::default() { "" } else { ", factors by group" }
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use resnet_formats::safetensors;
+
+    use super::*;
+    use crate::{config::tests::sample, models::Arch, optim::Factors, recipe::Freeze};
+
+    #[test]
+    fn layers_of_another_shape_are_random() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("net.safetensors");
+        let mut config = sample();
+        let theirs: Arch = "resnet18".parse().unwrap();
+        let theirs = random_network(theirs.graph(2), &config);
+        safetensors::write(&file, &theirs.state_dict(), &Default::default()).unwrap();
+        config.arch = "resnet18-cifar".parse().unwrap();
+        let weights = InitialWeights::from_file(&file, &config, config.arch.graph(2)).unwrap();
+        assert_eq!(weights.random, ["conv1"]);
+    }
+
+    #[test]
+    fn random_weights_that_stay_are_named() {
+        let mut config = sample();
+        let graph = config.arch.graph(2);
+        let weights = InitialWeights::new(random_network(graph.clone(), &config));
+        let said = |random: &[String], config: &TrainConfig| {
+            remarks(random, config, &StepPlan::new(config, &weights.network, 32))
+        };
+        assert_eq!(said(&weights.random, &config), Vec::<String>::new());
+        config.recipe = Recipe::named("finetune", config.arch).unwrap();
+        let [note] = &said(&weights.random, &config)[..] else { panic!("one") };
+        assert!(note.contains("--init") && note.contains("--recipe fast"), "{note}");
+        config.init_from = Some("net.pt".into());
+        let head = ["linear".to_owned()];
+        assert_eq!(said(&head, &config), Vec::<String>::new());
+        config.recipe.freeze = vec![Freeze::backbone(&graph)];
+        assert_eq!(said(&head, &config), Vec::<String>::new());
+        let [note] = &said(&weights.random, &config)[..] else { panic!("one") };
+        assert!(note.contains("never train: conv1, bn1, layer1.0.conv1 and "), "{note}");
+        config.recipe.freeze.clear();
+        config.recipe.optimizer.groups_mut().stem = Factors { lr: 0.0, ..Factors::default() };
+        let [note] = &said(&weights.random, &config)[..] else { panic!("one") };
+        assert!(note.contains("never train: conv1. "), "{note}");
+    }
 }

@@ -97,9 +97,7 @@ pub fn lr_find(
         freeze.until = None;
     }
     let mut trainer = Trainer::new(&config, data.into(), device, config.init_from.as_deref())?;
-    if config.init_from.is_none() {
-        trainer.whiten()?;
-    }
+    trainer.whiten()?;
     let mut curve = LrCurve { notes: trainer.notes().to_vec(), ..LrCurve::default() };
     let mut smoothing = Smoothing::default();
     let mut step = 0;

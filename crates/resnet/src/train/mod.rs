@@ -368,9 +368,7 @@ fn prepare<'a>(
         let init = config.init_from.as_deref();
         let mut trainer = Trainer::in_group(group, config, data, device, init)?;
         trainer.hosts = hosts;
-        if init.is_none() {
-            trainer.whiten()?;
-        }
+        trainer.begin_run()?;
         return Ok((trainer, initial_state(config), None));
     };
     // The initial weights are not needed: their file may be gone.

@@ -45,6 +45,12 @@ impl StepPlan {
         StepPlan { layers: layers(config, network), planned, rates }
     }
 
+    /// Whether a layer of this name stays as it is in every step.
+    pub(super) fn never_trains(&self, name: &str, config: &TrainConfig) -> bool {
+        let mut layers = self.layers.iter().filter(|layer| layer.name == name);
+        layers.any(|layer| !layer.trains || config.recipe.never_trains(name))
+    }
+
     /// Whether a batch norm used its running statistics in the last step.
     pub(super) fn is_in_eval(&self, norm: NodeId) -> bool {
         self.planned.eval.contains(&norm)

@@ -9,7 +9,7 @@ use super::{
     check_data::{check_data, hold_out},
     feature_bytes::from_bytes,
     hello::Hosts,
-    initial_weights::{InitialWeights, random_network},
+    initial_weights::{InitialWeights, random_network, remarks},
     memory::{check_memory, engine_config},
     mixing::Mixing,
     shards::{Begun, ShardSums, Stepped},
@@ -50,6 +50,8 @@ pub(super) struct Trainer<'a> {
     pub(super) loader: Loader,
     pub(super) validation: Option<ImageSet>,
     pub(super) test: Option<ImageSet>,
+    /// The layers whose weights are random.
+    random: Vec<String>,
     /// Messages about the initial weights.
     notes: Vec<String>,
     pub(super) plan: StepPlan,
@@ -102,7 +104,7 @@ impl<'a> Trainer<'a> {
         let batch = config.recipe.batch_size.min(config.data.train_images);
         let shards = Shards::of_process(config.recipe.parallel.shards, group.rank(), group.size());
         check_memory(&graph, &engine_config, group, &device)?;
-        let InitialWeights { network, buffers, notes } = match init {
+        let InitialWeights { network, buffers, random, notes } = match init {
             Some(file) => InitialWeights::from_file(file, config, graph)?,
             None => InitialWeights::new(random_network(graph, config)),
         };
@@ -121,6 +123,7 @@ impl<'a> Trainer<'a> {
             sums: ShardSums::default(),
             validation,
             test,
+            random,
             notes,
             begun: VecDeque::new(),
             begun_steps: 0,
@@ -132,15 +135,29 @@ impl<'a> Trainer<'a> {
         })
     }
 
-    /// Whitens the first convolution, if the recipe asks for it.
+    /// Begins a new run: [whitens](Trainer::whiten), and notes what is to be said of random weights.
+    pub(super) fn begin_run(&mut self) -> Result<(), EngineError> {
+        self.whiten()?;
+        self.notes.extend(remarks(&self.random, self.config, &self.plan));
+        Ok(())
+    }
+
+    /// Whitens the first convolution, if the recipe asks for it and its weights are random.
     pub(super) fn whiten(&mut self) -> Result<(), EngineError> {
         let Some(settings) = self.config.recipe.whiten else { return Ok(()) };
         let (network, buffers) = self.engine.store()?;
         let (mut network, buffers) = (network.clone(), buffers.clone());
+        let graph = network.graph();
+        let stem = network.params().iter().find(|param| graph.reads_images(param.node));
+        let stem = stem.map(|param| &graph.nodes()[param.node].name);
+        let Some(random) = self.random.iter().position(|layer| Some(layer) == stem) else {
+            return Ok(());
+        };
         let normalisation = &self.config.data.normalisation;
         let Some(images) = self.loader.images() else { return Ok(()) };
         whiten(&mut network, images, normalisation, settings);
         self.engine.load(network, buffers);
+        self.random.remove(random);
         Ok(())
     }
 
