@@ -33,7 +33,7 @@ impl RunSize {
 const CIFAR_IMAGES: usize = 50_000;
 
 /// The fewest steps of a run for which batches are doubled, and weights averaged.
-const FEWEST_STEPS: f64 = 500.0;
+pub(super) const FEWEST_STEPS: f64 = 500.0;
 
 impl Recipe {
     /// The names that [`Recipe::named`] knows, each with a description. The first is the default.
@@ -139,7 +139,7 @@ fn sprint((length, run): (Length, RunSize)) -> Recipe {
         head_scale,
         batch_norm_momentum: 0.4,
         whiten: Some(Whiten::default()),
-        average: lookahead(batch_size, run),
+        average: lookahead(run.steps(batch_size)),
         muon: Some(Muon { lr: 0.2, ..Muon::default() }),
         optimizer: SgdConfig {
             momentum: 0.85,
@@ -178,7 +178,7 @@ fn fast(arch: Arch, (length, run): (Length, RunSize)) -> Recipe {
         identity: true,
         head_scale,
         batch_norm_momentum: 0.4,
-        average: lookahead(batch_size, run),
+        average: lookahead(run.steps(batch_size)),
         muon: has_muon.then(|| Muon {
             // Of every batch: on 2,000 images, too, a lower rate is worse.
             lr: by_length(0.24, 0.16, 0.12),
@@ -209,10 +209,10 @@ fn fast(arch: Arch, (length, run): (Length, RunSize)) -> Recipe {
     }
 }
 
-/// Airbench's lookahead, in runs that are long enough for it: at the end it undoes steps.
-fn lookahead(batch_size: usize, run: RunSize) -> Option<Average> {
+/// Airbench's lookahead, in runs of enough steps for it: at the end it undoes some.
+pub(super) fn lookahead(steps: f64) -> Option<Average> {
     let average = Average::Lookahead { every: 5, decay: 0.95, power: 3.0 };
-    (run.steps(batch_size) >= FEWEST_STEPS).then_some(average)
+    (steps >= FEWEST_STEPS).then_some(average)
 }
 
 /// Images of a step: half as many while a run has few steps, but at least 128.

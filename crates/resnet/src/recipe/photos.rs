@@ -1,6 +1,9 @@
 //! Recipes for photos.
 
-use super::{Length, Recipe, finetune};
+use super::{
+    Length, Recipe, finetune,
+    named::{FEWEST_STEPS, lookahead},
+};
 use crate::{
     data::{
         Augment,
@@ -9,8 +12,6 @@ use crate::{
     models::{Arch, Family},
 };
 
-/// The fewest steps of a run for which batches are larger than the smallest.
-const FEWEST_STEPS: f64 = 500.0;
 /// Fewer images than this give batch norms unsteady statistics.
 const SMALLEST_BATCH: usize = 32;
 
@@ -39,11 +40,11 @@ impl Recipe {
                 Length::Steps(_) => 1.0,
             };
             let images = epochs.unwrap_or(usual) * images as f64;
-            while recipe.batch_size > SMALLEST_BATCH
-                && images / (recipe.batch_size as f64) < FEWEST_STEPS
-            {
+            let steps = |recipe: &Recipe| images / recipe.batch_size as f64;
+            while recipe.batch_size > SMALLEST_BATCH && steps(&recipe) < FEWEST_STEPS {
                 recipe.set_batch_size(recipe.batch_size / 2);
             }
+            recipe.average = lookahead(steps(&recipe));
         }
         Some(recipe)
     }
@@ -97,5 +98,16 @@ mod tests {
         let small = Recipe::for_photos("fast", resnet20, Some(16.0), [1650, 10]);
         assert!(small.unwrap().image_sizes.is_empty());
         assert!(rates.iter().all(|&rate| rate == rates[0]), "{rates:?}");
+    }
+
+    #[test]
+    fn weights_are_averaged_where_the_small_batches_make_enough_steps() {
+        let has_average = |images| {
+            let arch = "resnet18".parse().unwrap();
+            let recipe = Recipe::for_photos("fast", arch, Some(16.0), [images, 10]).unwrap();
+            recipe.average.is_some()
+        };
+        // 999 and 1000 images make 499.5 and 500 steps of 32 images.
+        assert_eq!([100, 999, 1000, 50_000].map(has_average), [false, false, true, true]);
     }
 }
