@@ -94,7 +94,7 @@ fn apply_fine_tuning(
     if args.freeze.is_empty() && args.freeze_epochs.is_none() {
         return Ok(());
     }
-    recipe.freeze.clear();
+    let own = std::mem::take(&mut recipe.freeze);
     let has_frozen_epochs = args.freeze_epochs.is_some_and(|epochs| epochs > 0);
     let (all, named): (Vec<_>, Vec<_>) =
         args.freeze.iter().cloned().partition(|layer| layer == BACKBONE);
@@ -108,6 +108,11 @@ fn apply_fine_tuning(
     }
     if !named.is_empty() {
         recipe.freeze.push(Freeze::layers(named));
+    }
+    if all.is_empty() && args.freeze_epochs.is_none() {
+        // The first entry that has a layer counts: what the recipe does with the others for a part of the run stays.
+        let is_part = |freeze: &Freeze| freeze.from > 0.0 || freeze.until.is_some();
+        recipe.freeze.extend(own.into_iter().filter(is_part));
     }
     if has_frozen_epochs {
         // Until when, the length of the run says.
@@ -244,6 +249,14 @@ mod tests {
         assert_eq!(of("--freeze conv1 --freeze layer1").freeze, std::slice::from_ref(&some));
         assert_eq!(of("--freeze conv1,layer1 --freeze-epochs 2").freeze, [some, backbone]);
         assert_eq!(of("--layer-decay 0.75").layer_decay, 0.75);
+        // Other layers are unfrozen when the recipe says so.
+        let tuned = Recipe::named("finetune", "resnet8".parse().unwrap()).unwrap();
+        let of = |line: &str| applied(line, tuned.clone()).unwrap().freeze;
+        let [own] = &tuned.freeze[..] else { panic!("{:?}", tuned.freeze) };
+        let conv1 = Freeze::layers(vec!["conv1".into()]);
+        assert_eq!(of("--freeze conv1"), [conv1.clone(), own.clone()]);
+        assert_eq!(of("--freeze conv1 --freeze-epochs 0"), [conv1]);
+        assert_eq!(of("--freeze backbone"), [Freeze { until: None, ..own.clone() }]);
         let error = applied("--freeze backbone --freeze-epochs 1", fast()).unwrap_err();
         assert!(error.to_string().contains("whole run"), "{error}");
     }

@@ -7,7 +7,8 @@ use super::values;
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct FineTuningArgs {
     /// Layers that do not train, such as layer1 or layer2.0, or `backbone` for all but the classifier; their
-    /// batch norms use the running statistics, which stay as they are [default: the recipe's]
+    /// batch norms use the running statistics, which stay as they are. Where the recipe first trains the classifier
+    /// alone, it still does [default: the recipe's]
     #[arg(long, value_name = "backbone|LAYER", value_delimiter = ',')]
     pub(crate) freeze: Vec<String>,
     /// Train only the classifier for the first N epochs, and then all layers (fastai's fine_tune); 0 to train

@@ -20,7 +20,9 @@ impl TrainConfig {
             counted(self.total_steps, "step")
         );
         let alone = |freeze: &Freeze| freeze.until.map(|until| until * self.total_steps as f64);
-        if let [freeze] = &self.recipe.freeze[..]
+        let (kept, gradual): (Vec<&Freeze>, Vec<&Freeze>) =
+            self.recipe.freeze.iter().partition(|freeze| freeze.from == 0.0 && freeze.until.is_none());
+        if let [freeze] = gradual[..]
             && freeze.leaves_a_step(self.total_steps)
             && let Some(steps) = alone(freeze)
         {
@@ -30,7 +32,13 @@ impl TrainConfig {
                 epochs if whole => counted(epochs, "epoch"),
                 _ => counted(steps.round() as u64, "step"),
             };
-            text += &format!(" The classifier trains alone for {first}, then all layers do.");
+            let kept: Vec<&str> =
+                kept.iter().flat_map(|freeze| &freeze.layers).map(|layer| &**layer).collect();
+            let rest = match &kept[..] {
+                [] => "all layers".to_owned(),
+                kept => format!("all layers but {}", kept.join(", ")),
+            };
+            text += &format!(" The classifier trains alone for {first}, then {rest} do.");
         }
         if self.recipe.layer_decay < 1.0 {
             text += &format!(
@@ -44,7 +52,10 @@ impl TrainConfig {
 
 #[cfg(test)]
 mod tests {
-    use crate::{config::tests::sample, recipe::Recipe};
+    use crate::{
+        config::tests::sample,
+        recipe::{Freeze, Recipe},
+    };
 
     #[test]
     fn it_says_what_was_chosen() {
@@ -63,6 +74,10 @@ mod tests {
         config.recipe.layer_decay = 1.0;
         let text = config.explanation().unwrap();
         assert!(text.ends_with("alone for 3 steps, then all layers do."), "{text}");
+        config.recipe.freeze.insert(0, Freeze::layers(vec!["conv1".into(), "bn1".into()]));
+        let text = config.explanation().unwrap();
+        assert!(text.ends_with("alone for 3 steps, then all layers but conv1, bn1 do."), "{text}");
+        config.recipe.freeze.remove(0);
         config.total_steps = 1;
         config.recipe.freeze[0].until = Some(0.5);
         assert!(config.explanation().unwrap().ends_with("which makes 1 step."));

@@ -177,7 +177,9 @@ pub(super) fn check(all: &[Freeze], nodes: &[&str]) -> Result<(), String> {
     }
     let is_frozen = |node: &&str| entry(all, node).is_some_and(|freeze| freeze.is_frozen(0.0));
     if !nodes.is_empty() && nodes.iter().all(is_frozen) {
-        return Err("freeze leaves no layer to train (--freeze)".into());
+        return Err("freeze leaves no layer to train at the start of the run (--freeze; --freeze-epochs 0 trains \
+                    all other layers from there on)"
+            .into());
     }
     Ok(())
 }

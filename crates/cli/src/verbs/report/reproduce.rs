@@ -160,7 +160,7 @@ fn options(config: &TrainConfig) -> Option<Vec<String>> {
         option("layer-decay", recipe.layer_decay.to_string());
     }
     if plain.freeze != recipe.freeze {
-        for (name, value) in freezes(config)? {
+        for (name, value) in freezes(config, &plain.freeze)? {
             option(name, value);
         }
     }
@@ -263,11 +263,20 @@ fn name_of<T: ValueEnum>(is_it: impl Fn(&T) -> bool) -> Option<String> {
     Some(value.to_possible_value()?.get_name().to_owned())
 }
 
-/// `--freeze` and `--freeze-epochs`; none if they cannot express the frozen layers.
-fn freezes(config: &TrainConfig) -> Option<Vec<(&'static str, String)>> {
+/// `--freeze` and `--freeze-epochs`; none if they cannot express the frozen layers. Without options these are the
+/// recipe's `own`.
+fn freezes(config: &TrainConfig, own: &[Freeze]) -> Option<Vec<(&'static str, String)>> {
+    let is_named = |some: &Freeze| *some == Freeze::layers(some.layers.clone());
     let backbone = Freeze::backbone(&config.arch.graph(config.data.classes.len()));
     let mut options = Vec::new();
     let mut entries = &config.recipe.freeze[..];
+    if let [some, rest @ ..] = entries
+        && is_named(some)
+        && rest == own
+        && !own.is_empty()
+    {
+        return Some(vec![("freeze", some.layers.join(","))]);
+    }
     if let [others @ .., last] = entries
         && let Some(until) = last.until
     {
@@ -286,7 +295,10 @@ fn freezes(config: &TrainConfig) -> Option<Vec<(&'static str, String)>> {
         [whole] if *whole == backbone && options.is_empty() => {
             options.push(("freeze", "backbone".to_owned()));
         }
-        [some] if *some == Freeze::layers(some.layers.clone()) => {
+        [some] if is_named(some) => {
+            if options.is_empty() && !own.is_empty() {
+                options.push(("freeze-epochs", "0".to_owned()));
+            }
             options.push(("freeze", some.layers.join(",")));
         }
         _ => return None,

@@ -70,6 +70,8 @@ fn the_command_reproduces_the_configuration() {
         format!("{begin} --arch resnet8 --freeze conv1,layer1 --metric balanced"),
         format!("{begin} --arch resnet8 --freeze bn1 --freeze-epochs 2 --epochs 7"),
         format!("{begin} --arch resnet8 --recipe finetune --freeze-epochs 0 --layer-decay 1"),
+        format!("{begin} --arch resnet8 --recipe finetune --freeze conv1 --epochs 1"),
+        format!("{begin} --arch resnet8 --recipe finetune --freeze conv1 --freeze-epochs 0"),
     ] {
         let config = configured(&line);
         let Reproduction { command, note } = reproduce(&config);
