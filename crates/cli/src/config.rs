@@ -78,7 +78,7 @@ pub(crate) fn build(
         ImageSet::Photos(photos) => {
             let resize = photos.preparation().resize.unwrap_or(image_size);
             if args.images.image_size.is_some() {
-                recipe = recipe.for_image_size(settings.recipe_size()?, image_size);
+                recipe = recipe.for_image_size(start.arch, settings.recipe_size()?, image_size);
             }
             if let Some(name) = args.recipe.augmentation.augment {
                 recipe.transform = Some(name.of(recipe.transform.take(), resize));

@@ -61,7 +61,7 @@ pub(crate) fn open(
     // A configuration (--config) may have another crop: this one decides only where photos are kept.
     let counts = [set.train.len(), set.classes.len()];
     let recipe = Recipe::for_photos(&args.recipe.recipe, arch, None, counts)
-        .map(|recipe| recipe.for_image_size(arch.image_size(), size));
+        .map(|recipe| recipe.for_image_size(arch, arch.image_size(), size));
     let crop = recipe.and_then(|recipe| recipe.transform).unwrap_or_default().crop;
     let shorter = crop.shorter_side(size);
     let options = options(photos, shorter, &args.images.reading, &args.data_dir, global);

@@ -261,6 +261,22 @@ mod signals {
         assert_eq!(segments(&run), expected);
     }
 
+    /// The time of a budget is that of the whole run.
+    #[test]
+    fn a_resumed_run_is_compared_with_its_plan() {
+        let s = Sandbox::new();
+        let held = Held::at_the_end_of_an_epoch(&s, &small(&["--budget", "5s", "--out", "run"]));
+        held.signal("-INT");
+        let stopped = held.finish();
+        let drift = "time than by the speed that was measured first";
+        assert!(!stopped.stderr.contains(drift), "{stopped:#?}");
+        let out = s.run(&["train", "--resume", "run"]).success();
+        assert!(out.stderr.contains(drift), "{out:#?}");
+        // A complete run takes no time.
+        let again = s.run(&["train", "--resume", "run"]).success();
+        assert!(!again.stderr.contains(drift), "{again:#?}");
+    }
+
     /// Whether whoever runs the tests has SIGHUP ignored, which programs inherit.
     fn ignores_hang_up() -> bool {
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();

@@ -79,7 +79,7 @@ mod tests {
             assert_eq!(crop(&recipe), [256, 480]);
             let transform = recipe.transform.clone().unwrap();
             assert_eq!((transform.pca_noise.unwrap().std, transform.horizontal_flip), (0.1, 0.5));
-            assert_eq!(crop(&recipe.for_image_size(arch.image_size(), 112)), [128, 240]);
+            assert_eq!(crop(&recipe.for_image_size(arch, arch.image_size(), 112)), [128, 240]);
         }
         assert_eq!(of("resnet20").1.transform, Some(Transform::default()));
     }

@@ -9,7 +9,7 @@ use std::{
 use resnet_formats::{atomic_write, is_temporary};
 
 use super::{
-    BEST, CONFIG, EXPERIMENT, LAST, LOG, METRICS, PHOTOS, Place, RunError, history,
+    BEST, CONFIG, EXPERIMENT, LAST, LOG, METRICS, PHOTOS, Place, RUN_INFO, RunError, history,
     lock::LockedFolder,
 };
 use crate::{config::TrainConfig, metrics::EpochMetrics, model_file::SaveFormat};
@@ -201,6 +201,7 @@ impl RunFolder {
         if self.is_new && !self.path.join(LAST).exists() {
             let _ = fs::remove_file(self.path.join(CONFIG));
             let _ = fs::remove_file(self.path.join(PHOTOS));
+            let _ = fs::remove_file(self.path.join(RUN_INFO));
             let log = self.path.join(LOG);
             if fs::metadata(&log).is_ok_and(|log| log.len() == 0) {
                 let _ = fs::remove_file(log);

@@ -94,7 +94,7 @@ pub use self::{
     machine::{Machine, cpu_model},
     memory::{largest_batch, memory_of_others},
     preview::{Preview, preview},
-    run_info::{Ending, RunInfo, RunInfoError, Segment, Time, segments},
+    run_info::{Ending, RunInfo, RunInfoError, Segment, Time, TimePlan, segments, time_plan},
     step_times::{StepTime, step_times},
     stop_flag::StopFlag,
     tensorboard::TensorBoard,

@@ -62,12 +62,29 @@ impl Segment {
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }
+
+    /// How long it took, if it ended.
+    fn seconds(&self) -> Option<f64> {
+        let time = self.ended?.0.duration_since(self.started.0).ok()?;
+        Some(time.as_secs_f64())
+    }
 }
 
 /// The contents of `run.json`.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Content {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    planned_seconds: Option<f64>,
     segments: Vec<Segment>,
+}
+
+/// The plan of a run whose length a time budget decided, at its end.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TimePlan {
+    /// Seconds of training that were planned.
+    pub planned: f64,
+    /// Seconds of all segments but the last.
+    pub before: f64,
 }
 
 /// Writes a run's `run.json`, which has a [segment](Segment) for each process that trains the run.
@@ -87,13 +104,22 @@ impl RunInfo {
     /// # Errors
     /// If it cannot be read; use [`RunInfo::empty`] then.
     pub fn open(folder: &Path) -> Result<RunInfo, RunInfoError> {
-        let segments = segments(folder)?.unwrap_or_default();
-        Ok(RunInfo { content: Content { segments }, ..RunInfo::empty(folder) })
+        let content = content(folder)?.unwrap_or_default();
+        Ok(RunInfo { content, ..RunInfo::empty(folder) })
     }
 
     /// The `run.json` of a folder, without its present segments.
     pub fn empty(folder: &Path) -> RunInfo {
         RunInfo { path: folder.join(RUN_INFO), content: Content::default(), begun: false, step: 0 }
+    }
+
+    /// Notes how long the run is planned to take.
+    ///
+    /// # Errors
+    /// If the file cannot be written; it is unchanged then.
+    pub fn plan(&mut self, seconds: f64) -> Result<(), RunError> {
+        self.content.planned_seconds = Some(seconds);
+        self.save()
     }
 
     /// Updates the file after an event. A complete run gets no segment.
@@ -159,6 +185,25 @@ const MAX_BYTES: u64 = 16 << 20;
 /// # Errors
 /// If the file cannot be read, or is not a valid `run.json`.
 pub fn segments(folder: &Path) -> Result<Option<Vec<Segment>>, RunInfoError> {
+    Ok(content(folder)?.map(|content| content.segments))
+}
+
+/// The time plan of a run folder, if its `run.json` has one and the time of all steps: not if a process was killed, or
+/// steps were trained twice.
+///
+/// # Errors
+/// As [`segments`].
+pub fn time_plan(folder: &Path) -> Result<Option<TimePlan>, RunInfoError> {
+    let Some(Content { planned_seconds: Some(planned), segments }) = content(folder)? else {
+        return Ok(None);
+    };
+    let Some((_, earlier)) = segments.split_last() else { return Ok(None) };
+    let follow = segments.windows(2).all(|pair| pair[0].to_step == pair[1].from_step);
+    let before: Option<f64> = earlier.iter().map(Segment::seconds).sum();
+    Ok(before.filter(|_| follow).map(|before| TimePlan { planned, before }))
+}
+
+fn content(folder: &Path) -> Result<Option<Content>, RunInfoError> {
     let path = folder.join(RUN_INFO);
     let error = |message| Err(RunInfoError { path: path.clone(), message });
     let bytes = match formats::read(&path, MAX_BYTES) {
@@ -167,7 +212,7 @@ pub fn segments(folder: &Path) -> Result<Option<Vec<Segment>>, RunInfoError> {
         Err(e) => return error(format!("cannot be read: {e}")),
     };
     match serde_json::from_slice::<Content>(&bytes) {
-        Ok(content) => Ok(Some(content.segments)),
+        Ok(content) => Ok(Some(content)),
         Err(e) => error(format!("is damaged: {}; repair or remove it", brief(&e.to_string()))),
     }
 }
@@ -291,6 +336,31 @@ mod tests {
     }
 
     #[test]
+    fn a_plan_is_compared_with_all_segments() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || RunInfo::open(dir.path()).unwrap();
+        let plan = || time_plan(dir.path()).unwrap();
+        open().plan(2.5).unwrap();
+        assert_eq!(plan(), None);
+        let mut info = open();
+        train(&mut info, 0, 3);
+        assert_eq!(plan(), Some(TimePlan { planned: 2.5, before: 0.0 }));
+        info.write(&stopped()).unwrap();
+        let mut last = open();
+        last.content.segments[0].started = Time::try_from("2026-11-24T15:11:05Z".to_owned()).unwrap();
+        last.content.segments[0].ended = Some("2026-11-24T15:11:12Z".to_owned().try_into().unwrap());
+        train(&mut last, 3, 7);
+        assert_eq!(plan(), Some(TimePlan { planned: 2.5, before: 7.0 }));
+        // Killed, so that its time is not known.
+        train(&mut open(), 7, 9);
+        assert_eq!(plan(), None);
+        // Steps that were trained twice.
+        last.content.segments[1].from_step = 2;
+        last.save().unwrap();
+        assert_eq!(plan(), None);
+    }
+
+    #[test]
     fn the_json_has_flat_segments() {
         let dir = tempfile::tempdir().unwrap();
         RunInfo::empty(dir.path()).write(&started(2)).unwrap();
@@ -325,6 +395,7 @@ mod tests {
         }
         RunInfo::empty(dir.path()).write(&started(0)).unwrap();
         assert_eq!(segments(dir.path()).unwrap().unwrap().len(), 1);
+        assert_eq!(time_plan(dir.path()).unwrap(), None);
 
         fs::rename(dir.path().join("large"), &path).unwrap();
         let error = segments(dir.path()).unwrap_err().to_string();

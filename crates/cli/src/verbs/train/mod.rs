@@ -68,6 +68,11 @@ fn run_first(group: &Group, args: &TrainArgs, global: &Global) -> anyhow::Result
             (folder, data, None, device)
         }
     };
+    if let Some(planned) = planned
+        && let Err(error) = RunInfo::empty(folder.path()).plan(planned)
+    {
+        global.note(format!("{error}: the run will not compare its time with the plan"));
+    }
     announce(group, true, folder.config(), &data).inspect_err(|_| folder.abandon())?;
     let (mut printed, mut has_trained) = (Ok(()), false);
     // What to resume, if the run is stopped.
@@ -95,10 +100,15 @@ fn run_first(group: &Group, args: &TrainArgs, global: &Global) -> anyhow::Result
     match outcome {
         Outcome::Finished(last) => {
             printed?;
-            // Not of a run that --patience ended.
-            let is_whole = last.epoch == folder.config().epochs();
-            if let Some(planned) = planned.filter(|_| is_whole) {
-                let note = drift(planned, began.elapsed().as_secs_f64(), group.size());
+            // Not of a run that --patience ended, or that has another length now.
+            let config = folder.config();
+            let is_whole = last.epoch == config.epochs() && config.earlier_lengths.is_empty();
+            if let Ok(Some(plan)) = train::time_plan(folder.path())
+                && is_whole
+                && has_trained
+            {
+                let took = plan.before + began.elapsed().as_secs_f64();
+                let note = drift(plan.planned, took, group.size());
                 if let Ok(mut log) = Log::open(folder.path()) {
                     log.write(&Event::Note(note.clone()));
                 }
