@@ -105,8 +105,8 @@ pub(crate) fn check_path(path: &Path) -> anyhow::Result<()> {
     let is_word = path.components().count() == 1 && !path.exists();
     if is_word && !runs::is_last(path) && path != Path::new(resnet::model_file::DEMO) {
         bail!(
-            "--init {}: there is no such file, and no published weights have this name (`resnet archs` lists \
-             them)",
+            "--init {}: there is no such file, and no published weights that are offered have this name: `resnet \
+             archs` lists those of torchvision and timm that are. Download others, and name their file",
             path.shown()
         );
     }

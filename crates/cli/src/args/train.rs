@@ -116,8 +116,8 @@ pub(crate) struct StartArgs {
     #[arg(long, value_name = "DIR|FILE|last", conflicts_with_all = ["init", "budget"], add = completion::runs())]
     pub(crate) resume: Option<PathBuf>,
     /// Initialise the weights from a model file (safetensors, PyTorch, ONNX), a run folder, `last`, or
-    /// ImageNet weights that torchvision or timm publish under this name, such as resnet18 or
-    /// resnet50.a1_in1k (`resnet archs` lists them), which are downloaded; `none` for random ones.
+    /// those of torchvision's and timm's ImageNet weights that `resnet archs` lists, by their names, such as
+    /// resnet18 or resnet50.a1_in1k, which are downloaded; `none` for random ones.
     /// Layers that the file lacks, or has with another shape, such as a classifier for other classes, are
     /// initialised at random [default: for photos the published weights of the architecture, else none]
     #[arg(long, value_name = "NAME|FILE|DIR|last|none", value_parser = InitArg::parser(), add = completion::initial_weights())]

@@ -20,8 +20,9 @@ impl TrainConfig {
             counted(self.total_steps, "step")
         );
         let alone = |freeze: &Freeze| freeze.until.map(|until| until * self.total_steps as f64);
+        let is_whole = |freeze: &&Freeze| freeze.from == 0.0 && freeze.until.is_none();
         let (kept, gradual): (Vec<&Freeze>, Vec<&Freeze>) =
-            self.recipe.freeze.iter().partition(|freeze| freeze.from == 0.0 && freeze.until.is_none());
+            self.recipe.freeze.iter().partition(is_whole);
         if let [freeze] = gradual[..]
             && freeze.leaves_a_step(self.total_steps)
             && let Some(steps) = alone(freeze)

@@ -347,8 +347,10 @@ mod tests {
         assert_eq!(plan(), Some(TimePlan { planned: 2.5, before: 0.0 }));
         info.write(&stopped()).unwrap();
         let mut last = open();
-        last.content.segments[0].started = Time::try_from("2026-11-24T15:11:05Z".to_owned()).unwrap();
-        last.content.segments[0].ended = Some("2026-11-24T15:11:12Z".to_owned().try_into().unwrap());
+        let at = |text: &str| Time::try_from(text.to_owned()).unwrap();
+        let first = &mut last.content.segments[0];
+        (first.started, first.ended) =
+            (at("2026-11-24T15:11:05Z"), Some(at("2026-11-24T15:11:12Z")));
         train(&mut last, 3, 7);
         assert_eq!(plan(), Some(TimePlan { planned: 2.5, before: 7.0 }));
         // Killed, so that its time is not known.
