@@ -1,13 +1,13 @@
 //! Decides what must be the same in all runs: device, batch, dtype and length.
 
-use std::path::Path;
+use std::{ops::ControlFlow, path::Path};
 
 use anyhow::Context;
 use resnet::{
     config::TrainConfig,
     engine::memory,
     experiment::{Decided, ExperimentError, PlannedRun, epochs_within},
-    train::{self, Speed},
+    train::{self, Group, Speed},
 };
 use resnet_formats::{Shown, brief};
 
@@ -16,7 +16,7 @@ use crate::{
     args::Global,
     config::{self, Settings},
     device::{self, CPU, DeviceArg},
-    interrupt::Interrupt,
+    interrupt::{Interrupt, Interrupted},
     photo_folder, print,
     verbs::train::load,
 };
@@ -64,8 +64,13 @@ pub(super) fn decide(
         ));
         let mut speeds: Vec<(Speed, u64)> = Vec::new();
         for config in &configs {
-            speeds.push((train::measure(config, &data, device)?, config.steps_per_epoch()));
-            interrupt.check()?;
+            let (stop, folder) = (interrupt.signal(), Some(setup.folder.as_path()));
+            let measured =
+                train::measure_in_group(&Group::alone(), config, &data, device, stop, folder)?;
+            match measured {
+                ControlFlow::Continue(speed) => speeds.push((speed, config.steps_per_epoch())),
+                ControlFlow::Break(signal) => return Err(Interrupted(signal).into()),
+            }
         }
         let seeds = setup.args.seeds as u64;
         let one: f64 = speeds.iter().map(|(speed, steps)| speed.seconds(*steps, *steps)).sum();

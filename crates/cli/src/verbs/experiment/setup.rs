@@ -194,7 +194,7 @@ mod tests {
     fn wrong_nets_are_refused() {
         for (line, part) in [
             ("degradation --depths 21", "plain21"),
-            ("shortcuts --depths 34", "resnet34-b"),
+            ("shortcuts --depths 50", "resnet50-b"),
             ("depth --depths 20,20", "resnet20 is named twice"),
             ("depth /tmp/x --nets resnet20,resnet18", "--image-size"),
         ] {
