@@ -27,7 +27,7 @@ pub(crate) struct ExperimentArgs {
     /// [default: 20,56; shortcuts: 20; depth: 20,32,44,56,110]
     #[arg(long, value_name = "N,N", value_delimiter = ',', value_parser = values::count, help_heading = "Nets and length")]
     pub(crate) depths: Vec<usize>,
-    /// The nets themselves, such as plain18,plain34,resnet18,resnet34
+    /// The nets themselves, such as plain18,plain34,resnet18-a,resnet34-a
     #[arg(long, value_name = "NAME,NAME", value_delimiter = ',', conflicts_with = "depths", add = completion::archs(), help_heading = "Nets and length")]
     pub(crate) nets: Vec<Arch>,
     /// Epochs of every run; the schedule is compressed to them [default: the paper's 64,000 steps]

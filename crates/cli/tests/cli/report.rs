@@ -170,7 +170,7 @@ fn errors_name_the_damaged_file() {
     let good = fs::read_to_string(&facts).unwrap();
     for (text, part) in [
         ("{", "is damaged: EOF"),
-        ("[1]", "is damaged: invalid type"),
+        ("7", "is damaged: invalid type"),
         (&good.replace("\"threads\": ", "\"threads\": -"), "is damaged: invalid value"),
     ] {
         fs::write(&facts, text).unwrap();
