@@ -18,7 +18,7 @@ use crate::{
     device::{self, CPU, DeviceArg},
     interrupt::{Interrupt, Interrupted},
     photo_folder, print,
-    verbs::train::load,
+    verbs::train::{existing, load},
 };
 
 /// Decides it before the first run: the memory must hold a step of each net, and with a budget the speed of
@@ -64,7 +64,7 @@ pub(super) fn decide(
         ));
         let mut speeds: Vec<(Speed, u64)> = Vec::new();
         for config in &configs {
-            let (stop, folder) = (interrupt.signal(), Some(setup.folder.as_path()));
+            let (stop, folder) = (interrupt.signal(), Some(existing(&setup.folder)));
             let measured =
                 train::measure_in_group(&Group::alone(), config, &data, device, stop, folder)?;
             match measured {

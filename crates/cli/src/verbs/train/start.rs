@@ -188,7 +188,7 @@ fn check(config: &TrainConfig, args: &TrainArgs) -> anyhow::Result<()> {
 }
 
 /// The folder that is there already, in which a path is or will be.
-fn existing(path: &Path) -> &Path {
+pub(in crate::verbs) fn existing(path: &Path) -> &Path {
     path.ancestors().find(|path| path.is_dir()).unwrap_or(Path::new("."))
 }
 
