@@ -24,7 +24,7 @@ pub enum CommError {
         processes(.waiting_for), seconds(*.timeout)
     )]
     Timeout {
-        /// The processes that messages are missing from, or to.
+        /// The processes that messages are missing from, or to, without those that wait for others of them.
         waiting_for: Vec<usize>,
         /// How long nothing arrived.
         timeout: Duration,

@@ -302,14 +302,24 @@ impl<T: Transport> Reactor<T> {
         }
         match self.timeout {
             Some(timeout) if !self.under_way.is_empty() && self.last.elapsed() > timeout => {
-                let mut waiting_for: Vec<usize> =
-                    self.under_way.values().map(|message| message.with).collect();
-                waiting_for.sort_unstable();
-                waiting_for.dedup();
-                Err(CommError::Timeout { waiting_for, timeout })
+                Err(CommError::Timeout { waiting_for: self.silent(), timeout })
             }
             _ => Ok(moved),
         }
+    }
+
+    /// The processes that are waited for. One that sends no sum may itself wait for a part of another.
+    fn silent(&self) -> Vec<usize> {
+        let is_sum = |message: &&Message| {
+            message.sent.is_none() && matches!(message.of_sum, Some((_, Step::Sum)))
+        };
+        let (sums, others): (Vec<&Message>, Vec<&Message>) =
+            self.under_way.values().partition(is_sum);
+        let silent = if others.is_empty() { sums } else { others };
+        let mut silent: Vec<usize> = silent.into_iter().map(|message| message.with).collect();
+        silent.sort_unstable();
+        silent.dedup();
+        silent
     }
 
     /// Polls after a pause.
