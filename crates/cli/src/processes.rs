@@ -150,11 +150,16 @@ fn waits_and_speaks(rank: usize, error: &anyhow::Error) -> (bool, bool) {
             Some(TrainError::Processes(_) | TrainError::Shards(_) | TrainError::Diverged { .. })
         );
     // Process 0 may miss its photos too, and is saving the run, or have too little memory; or it waits for what others
-    // report, perhaps for longer.
+    // report, perhaps for longer; or it has lost the same process, and says what to resume.
     let all_may_know = error.is::<Reported>()
         || matches!(
             of_training,
-            Some(TrainError::Images(_) | TrainError::Engine(_) | TrainError::Memory { .. })
+            Some(
+                TrainError::Images(_)
+                    | TrainError::Engine(_)
+                    | TrainError::Memory { .. }
+                    | TrainError::Link { .. }
+            )
         );
     (rank > 0 && (all_know || all_may_know), rank == 0 || !all_know)
 }
@@ -257,6 +262,17 @@ mod tests {
         let all_may_know = TrainError::Engine(EngineError::CpuOnly("it")).into();
         assert_eq!(waits_and_speaks(0, &all_may_know), (false, true));
         assert_eq!(waits_and_speaks(1, &all_may_know), (true, true));
+        // Perhaps only this process has lost another.
+        let link = TrainError::Link {
+            source: CommError::Ended,
+            hosts: Vec::new(),
+            epoch: 1,
+            step: 1,
+            resume: None,
+        };
+        let link = link.into();
+        assert_eq!(waits_and_speaks(0, &link), (false, true));
+        assert_eq!(waits_and_speaks(1, &link), (true, true));
         assert_eq!(waits_and_speaks(1, &anyhow!("no memory")), (false, true));
     }
 
