@@ -45,10 +45,9 @@ pub(super) fn decide(
             // A later run may find less memory, and has the same batch.
             let reserve = memory::available().map_or(0, |bytes| bytes as u64 / 8);
             config::fit_memory(config, &args(net), kept.saturating_add(reserve), device, global)?;
-        } else {
-            // Before hours are spent on the others.
-            config::check_memory(config, kept, device, "leave it out")?;
         }
+        // Before hours are spent on the others.
+        config::check_memory(config, kept, device, "leave it out")?;
     }
     let smallest = configs.iter().min_by_key(|config| config.recipe.batch_size);
     let recipe = smallest.map_or_else(|| configs[0].recipe.clone(), |config| config.recipe.clone());
