@@ -128,6 +128,12 @@ pub(super) fn open(number: Option<usize>) -> anyhow::Result<Gpu> {
     Ok(gpu)
 }
 
+/// The first GPU of this name.
+pub(super) fn of_name(name: &str) -> Option<DeviceArg> {
+    let number = gpu::devices().iter().position(|info| info.name == name)?;
+    Some(DeviceArg::Gpu(Some(number)))
+}
+
 /// The GPU that `--device auto` takes, with its number, or why it takes the CPU.
 fn taken(cpu: &Cpu, work: Work<'_>) -> Result<(usize, Gpu), WhyCpu> {
     let node = node();

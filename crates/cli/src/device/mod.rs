@@ -60,6 +60,17 @@ pub(crate) fn check(asked: DeviceArg) -> anyhow::Result<()> {
     name(asked).map(drop)
 }
 
+/// The device of this [name](Device::name), if it is there.
+pub(crate) fn of_name(name: &str) -> Option<DeviceArg> {
+    match name {
+        CPU => Some(DeviceArg::Cpu),
+        #[cfg(feature = "gpu")]
+        name => gpus::of_name(name),
+        #[cfg(not(feature = "gpu"))]
+        _ => None,
+    }
+}
+
 /// The [name](Device::name) of the device that is asked for; none for `auto`, which depends on the work.
 ///
 /// # Errors

@@ -217,6 +217,8 @@ mod gpus {
         assert!(file.contains(&name), "{file}");
         let there = format!("device there: {name}, here: cpu");
         s.run(&[&args[..], &["--device", "cpu"]].concat()).fails(1, &[&there]);
-        s.run(&[&args[..], &ON_GPU, &["--seeds", "2"]].concat()).success();
+        // Also if it is not the one that `--device gpu` takes.
+        s.run(&[&args[..], &["--seeds", "2"]].concat()).success();
+        s.run(&[&args[..], &ON_GPU].concat()).success();
     }
 }

@@ -15,7 +15,7 @@ use super::setup::Setup;
 use crate::{
     args::Global,
     config::{self, Settings},
-    device::{self, CPU, DeviceArg},
+    device::{self, DeviceArg},
     interrupt::{Interrupt, Interrupted},
     photo_folder, print,
     verbs::train::{existing, load},
@@ -96,19 +96,28 @@ pub(super) fn on_its_device(
     folder: &Path,
     global: &Global,
 ) -> anyhow::Result<Global> {
-    let device = match (&decided.device, global.device) {
-        (Some(begun), DeviceArg::Auto) if begun == CPU => DeviceArg::Cpu,
-        (Some(_), DeviceArg::Auto) => DeviceArg::Gpu(None),
-        (_, asked) => asked,
+    // Of an earlier version.
+    let Some(begun) = &decided.device else {
+        return Ok(Global { device: global.device, ..*global });
     };
-    if let Some(begun) = &decided.device {
-        let here = device::name(device).with_context(|| {
-            format!("the experiment in {} was begun on {}", folder.shown(), brief(begun))
-        })?;
-        if let Some(here) = here.filter(|here| here != begun) {
-            let difference = format!("device there: {}, here: {}", brief(begun), brief(&here));
-            return Err(ExperimentError::Other { folder: folder.to_owned(), difference }.into());
+    let unusable = || {
+        format!(
+            "the experiment in {} was begun on {}, which cannot be used here: continue it there, or begin another \
+             with --out",
+            folder.shown(),
+            brief(begun)
+        )
+    };
+    let (device, here) = match global.device {
+        DeviceArg::Auto => {
+            let device = device::of_name(begun).with_context(unusable)?;
+            (device, device::name(device).with_context(unusable)?)
         }
+        asked => (asked, device::name(asked)?),
+    };
+    if let Some(here) = here.filter(|here| here != begun) {
+        let difference = format!("device there: {}, here: {}", brief(begun), brief(&here));
+        return Err(ExperimentError::Other { folder: folder.to_owned(), difference }.into());
     }
     Ok(Global { device, ..*global })
 }
@@ -142,6 +151,9 @@ mod tests {
         assert_eq!(of(None, "cpu").unwrap(), DeviceArg::Cpu);
         let error = of(Some("A card"), "cpu").unwrap_err().to_string();
         assert!(error.contains("device there: A card, here: cpu"), "{error}");
+        assert!(error.contains("--out"), "{error}");
+        let error = of(Some("A card"), "auto").unwrap_err().to_string();
+        assert!(error.contains("was begun on A card, which cannot be used here"), "{error}");
         assert!(error.contains("--out"), "{error}");
     }
 }
