@@ -178,6 +178,22 @@ fn a_batch_of_photos_that_does_not_fit_into_memory() {
     assert!(!s.path("deep").exists());
 }
 
+/// A net of an experiment on photos for which there is no memory at all is refused before the first run.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_net_of_an_experiment_that_does_not_fit_into_memory() {
+    let s = Sandbox::new();
+    write_photos(&s, &["a", "b"], 5);
+    let resnet = env!("CARGO_BIN_EXE_resnet");
+    let args = "experiment depth photos --nets resnet110 --image-size 1024 --dtype fp32 --epochs 1 --device cpu \
+                --out deep --threads 1";
+    let script = format!("ulimit -v 1000000; exec '{resnet}' {args}");
+    let shell = Command::new("sh").args(["-c", &script]).current_dir(s.path(".")).output();
+    Finished::of(&[args], shell.unwrap())
+        .fails_behind_notes(1, &["there is no memory to train resnet110", "leave it out"]);
+    assert!(!s.path("deep").exists());
+}
+
 /// A folder of the user is not changed.
 #[test]
 fn a_folder_with_files_of_a_run() {
