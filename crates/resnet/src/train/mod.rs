@@ -64,6 +64,7 @@ mod step_plan;
 mod step_times;
 mod stop_flag;
 mod tensorboard;
+mod time;
 mod trainer;
 mod whitening;
 
@@ -94,10 +95,11 @@ pub use self::{
     machine::{Machine, cpu_model},
     memory::{largest_batch, memory_of_others},
     preview::{Preview, preview},
-    run_info::{Ending, RunInfo, RunInfoError, Segment, Time, TimePlan, segments, time_plan},
+    run_info::{Ending, RunInfo, RunInfoError, Segment, TimePlan, segments, time_plan},
     step_times::{StepTime, step_times},
     stop_flag::StopFlag,
     tensorboard::TensorBoard,
+    time::Time,
     trainer::needs_cpu,
 };
 use self::{

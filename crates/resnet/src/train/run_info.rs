@@ -1,17 +1,15 @@
 //! `run.json`: where, when and for how many steps a run was trained.
 
 use std::{
-    fmt,
     io::ErrorKind,
     path::{Path, PathBuf},
-    time::SystemTime,
 };
 
 use resnet_formats::{self as formats, Shown, atomic_write, brief};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::{Event, Machine, Started};
+use super::{Event, Machine, Started, time::Time};
 use crate::run::{LAST, RUN_INFO, RunError};
 
 /// The part of a run that one process trained.
@@ -63,10 +61,10 @@ impl Segment {
         }
     }
 
-    /// How long it took, if it ended.
+    /// How long it took, if it ended and saved all of its steps.
     fn seconds(&self) -> Option<f64> {
-        let time = self.ended?.0.duration_since(self.started.0).ok()?;
-        Some(time.as_secs_f64())
+        let saved = matches!(self.outcome, Some(Ending::Finished | Ending::Interrupted));
+        self.ended.filter(|_| saved)?.since(self.started)
     }
 }
 
@@ -188,8 +186,8 @@ pub fn segments(folder: &Path) -> Result<Option<Vec<Segment>>, RunInfoError> {
     Ok(content(folder)?.map(|content| content.segments))
 }
 
-/// The time plan of a run folder, if its `run.json` has one and the time of all steps: not if a process was killed, or
-/// steps were trained twice.
+/// The time plan of a run folder, if its `run.json` has one and the time of all steps: not if a process failed or was
+/// killed, or steps were trained twice.
 ///
 /// # Errors
 /// As [`segments`].
@@ -225,37 +223,6 @@ pub struct RunInfoError {
     pub path: PathBuf,
     /// What is wrong.
     pub message: String,
-}
-
-/// A time in RFC 3339, in seconds: `2026-11-24T15:11:05Z`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Time(SystemTime);
-
-impl Time {
-    fn now() -> Time {
-        Time(SystemTime::now())
-    }
-}
-
-impl TryFrom<String> for Time {
-    type Error = humantime::TimestampError;
-
-    fn try_from(text: String) -> Result<Time, Self::Error> {
-        humantime::parse_rfc3339(&text).map(Time)
-    }
-}
-
-impl From<Time> for String {
-    fn from(time: Time) -> String {
-        time.to_string()
-    }
-}
-
-impl fmt::Display for Time {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        humantime::format_rfc3339_seconds(self.0).fmt(f)
-    }
 }
 
 #[cfg(test)]
@@ -354,6 +321,10 @@ mod tests {
         train(&mut last, 3, 7);
         assert_eq!(plan(), Some(TimePlan { planned: 2.5, before: 7.0 }));
         // Killed, so that its time is not known.
+        train(&mut open(), 7, 9);
+        assert_eq!(plan(), None);
+        // Some of its steps were lost with another process.
+        last.end(Ending::Lost).unwrap();
         train(&mut open(), 7, 9);
         assert_eq!(plan(), None);
         // Steps that were trained twice.
