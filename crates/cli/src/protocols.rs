@@ -79,7 +79,7 @@ fn members<'a>(
         order: (0..evaluated.predictions.classes()).collect(),
         trained_on: match others {
             [] => None,
-            _ => trained_on(&evaluated.model, &evaluated.images)?,
+            _ => trained_on(&evaluated.model, &evaluated.images, global),
         },
     };
     let mut members = vec![first];

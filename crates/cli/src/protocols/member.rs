@@ -17,6 +17,7 @@ use crate::{
     args::{EvalArgs, Global, ResizingArgs},
     delayed_progress::DelayedProgress,
     device::Work,
+    error,
     evaluation::{self, Evaluated},
     model, photo_folder,
 };
@@ -67,7 +68,7 @@ impl<'a> Member<'a> {
                 (first.images.clone(), preparation)
             }
         };
-        let trained_on = trained_on(model, &first.images)?;
+        let trained_on = trained_on(model, &first.images, global);
         if let Some(trained) = trained_on {
             global.note(format!(
                 "{} was trained on {trained} of these {} photos: its results, and those of the ensemble, are too good \
@@ -206,12 +207,21 @@ impl<'a> Member<'a> {
 
 /// How many of these images the run of a model was trained on, if any: photos without a part of their own for tests
 /// or validation are split by the run's seed.
-pub(super) fn trained_on(model: &Model, images: &ImageSet) -> anyhow::Result<Option<usize>> {
+pub(super) fn trained_on(model: &Model, images: &ImageSet, global: &Global) -> Option<usize> {
     let (ImageSet::Photos(photos), Some(run)) = (images, model::run_of(&model.path)) else {
-        return Ok(None);
+        return None;
     };
-    let trained = photo_folder::trained_on(photos.list(), run)?;
-    Ok((trained > 0).then_some(trained))
+    match photo_folder::trained_on(photos.list(), run) {
+        Ok(trained) => (trained > 0).then_some(trained),
+        Err(error) => {
+            global.note(format!(
+                "whether {} was trained on these photos is not known: {}",
+                model.path.shown(),
+                error::message(&error)
+            ));
+            None
+        }
+    }
 }
 
 /// Probabilities, and how long they took.

@@ -116,6 +116,11 @@ fn photos_that_another_model_was_trained_on_are_counted() {
     assert_eq!(found["models"][1]["trained_on"], shared, "{found}");
     let same = s.run(&["eval", "a", "--with", "a/last.safetensors"]).success();
     assert!(!same.stderr.contains("was trained on"), "{same:#?}");
+    // What is not known does not stop the evaluation.
+    fs::remove_file(s.path("b/photos.tsv")).unwrap();
+    let unknown = s.run(&["eval", "a", "--with", "b"]).success();
+    let said = "was trained on these photos is not known: ";
+    assert!(unknown.stderr.contains(said) && unknown.stderr.contains("photos.tsv"), "{unknown:#?}");
 }
 
 /// A whole photo that is no square has not the size of the mean image, as its crops have.
