@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 use resnet::{
     data::ImageSet,
-    evaluate::{Probabilities, Protocol},
+    evaluate::Protocol,
     model_file::{LoadOptions, Model},
 };
 use resnet_formats::Shown;
@@ -106,10 +106,7 @@ fn add_results(
     let (mut singles, mut not_finite) = (Vec::new(), None);
     for (place, member) in members.iter().enumerate() {
         let single = match place {
-            0 => Single {
-                probabilities: Probabilities::of_logits(&evaluated.predictions),
-                seconds: evaluated.result.seconds,
-            },
+            0 => Single::of_logits(&evaluated.predictions, evaluated.result.seconds),
             _ => member.single_view(args, global)?,
         };
         if members.len() > 1 {
@@ -124,10 +121,10 @@ fn add_results(
         singles.push(single);
     }
     if members.len() > 1 {
-        more.ensemble = mean(singles).map(|single| Scores {
+        more.ensemble = mean(singles, labels).map(|single_view| Scores {
             model: None,
             trained_on: None,
-            single_view: single.timed(labels),
+            single_view,
             views: ViewScores::default(),
         });
     }
@@ -145,8 +142,8 @@ fn add_results(
             not_finite = not_finite.or(member.not_finite(&result));
             results.push(result);
         }
-        if let (Some(ensemble), Some(mean)) = (&mut more.ensemble, mean(results)) {
-            ensemble.views.set(protocol, mean.timed(labels));
+        if let (Some(ensemble), Some(mean)) = (&mut more.ensemble, mean(results, labels)) {
+            ensemble.views.set(protocol, mean);
         }
     }
     match not_finite {

@@ -86,6 +86,11 @@ impl Predictions {
         self.logits(image)[self.class(image)].is_finite()
     }
 
+    /// The number of images whose probabilities are no numbers.
+    pub fn not_finite(&self) -> usize {
+        (0..self.len()).filter(|&image| !self.is_finite(image)).count()
+    }
+
     /// The `k` most probable classes and their probabilities, the most probable first; all classes
     /// if there are fewer.
     pub fn top(&self, image: usize, k: usize) -> Vec<(usize, f32)> {
@@ -248,6 +253,8 @@ mod tests {
         assert!((p.probabilities(0)[0] - 0.605_873_7).abs() < 1e-6);
         assert_eq!((p.probabilities(1)[0], p.top(2, 5)), (0.0, vec![(0, 1.0)]));
         assert_eq!(p.confidence(2), 1.0);
+        let infinite = vec![0.43, f32::NEG_INFINITY, f32::INFINITY];
+        assert_eq!(Predictions::new(infinite, 1).not_finite(), 2);
     }
 
     #[test]
@@ -257,6 +264,7 @@ mod tests {
         assert!(p.is_right(0, 0) && !p.is_right(1, 1));
         assert_eq!(p.mistakes(&[0, 1]), [1]);
         assert!(p.is_finite(0) && !p.is_finite(1));
+        assert_eq!(p.not_finite(), 1);
         assert_eq!(p.top(0, 2)[0].0, 0);
     }
 

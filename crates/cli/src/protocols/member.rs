@@ -137,8 +137,8 @@ impl<'a> Member<'a> {
             self.images.len()
         );
         let logits = Predictions::new(logits, self.model.network.graph().classes());
-        let probabilities = Probabilities::of_logits(&logits).reordered(&self.order);
-        Ok(Single { probabilities, seconds: began.elapsed().as_secs_f64() })
+        let single = Single::of_logits(&logits, began.elapsed().as_secs_f64());
+        Ok(Single { probabilities: single.probabilities.reordered(&self.order), ..single })
     }
 
     /// Evaluates the views of a protocol.
@@ -172,7 +172,8 @@ impl<'a> Member<'a> {
                 self.model.path.shown()
             ));
         }
-        Ok(Single { probabilities, seconds: began.elapsed().as_secs_f64() })
+        let (not_finite, seconds) = (probabilities.not_finite(), began.elapsed().as_secs_f64());
+        Ok(Single { probabilities, not_finite, seconds })
     }
 
     /// What computes it.
@@ -189,7 +190,7 @@ impl<'a> Member<'a> {
 
     /// Why results are of no use, if some of them are no numbers.
     pub(super) fn not_finite(&self, single: &Single) -> Option<String> {
-        let bad = single.probabilities.not_finite();
+        let bad = single.not_finite;
         (bad > 0).then(|| {
             format!(
                 "{}: the network's output is NaN or infinite for {bad} of {} images",
@@ -226,19 +227,26 @@ pub(super) fn trained_on(model: &Model, images: &ImageSet, global: &Global) -> O
 
 /// Probabilities, and how long they took.
 pub(super) struct Single {
-    pub(super) probabilities: Probabilities,
-    pub(super) seconds: f64,
+    probabilities: Probabilities,
+    /// Images for which the output is NaN or infinite.
+    not_finite: usize,
+    seconds: f64,
 }
 
 impl Single {
+    pub(super) fn of_logits(logits: &Predictions, seconds: f64) -> Single {
+        let not_finite = logits.not_finite();
+        Single { probabilities: Probabilities::of_logits(logits), not_finite, seconds }
+    }
+
     pub(super) fn timed(&self, labels: &[u32]) -> Timed {
         Timed { score: self.probabilities.score(labels), seconds: self.seconds }
     }
 }
 
-/// The mean of models.
-pub(super) fn mean(models: Vec<Single>) -> Option<Single> {
+/// The score of the mean of models.
+pub(super) fn mean(models: Vec<Single>, labels: &[u32]) -> Option<Timed> {
     let seconds = models.iter().map(|model| model.seconds).sum();
     let probabilities = Probabilities::mean(models.into_iter().map(|model| model.probabilities))?;
-    Some(Single { probabilities, seconds })
+    Some(Timed { score: probabilities.score(labels), seconds })
 }

@@ -60,7 +60,7 @@ pub(crate) fn run(args: &EvalArgs, global: &Global) -> anyhow::Result<()> {
     };
     outcome?;
     let predictions = &evaluated.predictions;
-    let bad = (0..predictions.len()).filter(|&image| !predictions.is_finite(image)).count();
+    let bad = predictions.not_finite();
     if bad > 0 {
         bail!("the network's output is NaN or infinite for {bad} of {} images", predictions.len());
     }
