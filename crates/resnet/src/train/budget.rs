@@ -84,22 +84,9 @@ impl Speed {
 /// and a part of the data, for each part of the run ([`Recipe::parts`](crate::recipe::Recipe::parts)).
 /// Takes some seconds.
 ///
-/// # Errors
-/// As [`train`](super::train), before its first step.
-pub fn measure(
-    config: &TrainConfig,
-    data: &Parts,
-    device: impl Into<Device>,
-) -> Result<Speed, TrainError> {
-    match measure_in_group(&Group::alone(), config, data, device, &StopFlag::new(0), None)? {
-        Continue(speed) => Ok(speed),
-        Break(_) => unreachable!("nothing stops it"),
-    }
-}
-
-/// The same as one process of a group. All of them call it with the same configuration and data, and take the steps and
-/// evaluate together: the times have the communication in them, and the slowest process decides. Each has its own clock,
-/// so that only the speed of one of them can be the one to plan by. Process 0 alone reads the initial weights. Breaks
+/// All processes of the group call it with the same configuration and data, and take the steps and evaluate
+/// together: the times have the communication in them, and the slowest process decides. Each has its own clock, so
+/// that only the speed of one of them can be the one to plan by. Process 0 alone reads the initial weights. Breaks
 /// with the value of `stop` if that is set.
 ///
 /// The process that writes the run names the folder in which checkpoints will be. One is written there, to

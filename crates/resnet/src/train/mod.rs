@@ -84,7 +84,7 @@ use crate::{
 };
 
 pub use self::{
-    budget::{Speed, measure, measure_in_group},
+    budget::{Speed, measure_in_group},
     check_data::check_classes,
     error::TrainError,
     event::{BatchEvent, Event, Started},
