@@ -55,7 +55,7 @@ pub struct BestEpoch {
     pub epoch: u64,
     /// Its training error, percent.
     pub train_error: f64,
-    /// The test error after it, percent.
+    /// The test error after it, percent; none without images to test on.
     pub test_error: Option<f64>,
 }
 
@@ -212,8 +212,9 @@ fn test_error(epoch: &EpochMetrics) -> Option<f64> {
 fn best_epoch(run: &RunHistory) -> Option<BestEpoch> {
     // Chosen on the test images it would be no test.
     let best = metrics::best(&run.epochs).filter(|best| best.validation_accuracy.is_some())?;
-    let (train_error, test_error) = (train_error(best), test_error(best));
-    Some(BestEpoch { epoch: best.epoch, train_error, test_error })
+    // Nor would it be one on the images of the validation set.
+    let test_error = best.test_accuracy.map(|accuracy| 100.0 - accuracy);
+    Some(BestEpoch { epoch: best.epoch, train_error: train_error(best), test_error })
 }
 
 fn of_net(kind: Kind, net: Arch, runs: &[RunHistory]) -> NetResult {
@@ -395,6 +396,10 @@ mod tests {
         for (run, part) in [(tested, "test"), (validated, "validation")] {
             let found = results(&["resnet8"], &[run]);
             assert_eq!((found.part, found.nets[0].test_error.unwrap().mean), (part, 48.0));
+            // Of the images by which the epoch was chosen it would be no test.
+            let best = found.nets[0].runs[0].best_epoch;
+            assert_eq!(best.map(|best| best.test_error), (part == "validation").then_some(None));
+            assert_eq!(found.nets[0].best_test_error, None);
         }
     }
 
