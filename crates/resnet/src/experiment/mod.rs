@@ -21,6 +21,7 @@ mod plan;
 mod published;
 mod responses;
 mod results;
+mod spread;
 
 pub use error::ExperimentError;
 pub use file::{Decided, Experiment, PhotosSeen, is_experiment, lock_folder};
@@ -28,6 +29,5 @@ pub use history::RunHistory;
 pub use plan::{Kind, PlannedRun, epochs_within, runs};
 pub use published::{CIFAR10, IMAGENET, Published, published};
 pub use responses::{Response, layers, responses};
-pub use results::{
-    BestEpoch, Comparison, Difference, LEVELS, NetResult, Point, Results, RunResult, Spread,
-};
+pub use results::{BestEpoch, Comparison, LEVELS, NetResult, Point, Results, RunResult};
+pub use spread::{Difference, Spread};

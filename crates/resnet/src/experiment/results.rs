@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Kind, Published, RunHistory, published};
+use super::{Difference, Kind, Published, RunHistory, Spread, published};
 use crate::{
     metrics::{self, EpochMetrics},
     models::Arch,
@@ -10,32 +10,6 @@ use crate::{
 
 /// The test errors, percent, for which the epochs are counted until a net has reached them.
 pub const LEVELS: [f64; 6] = [50.0, 40.0, 30.0, 20.0, 15.0, 10.0];
-
-/// Mean and standard deviation over seeds.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Spread {
-    /// The mean.
-    pub mean: f64,
-    /// The standard deviation of the sample (divided by n - 1); none for one value.
-    pub std: Option<f64>,
-}
-
-impl Spread {
-    /// That of some values; none without any.
-    ///
-    /// ```
-    /// use resnet::experiment::Spread;
-    /// let spread = Spread::of(&[6.0, 8.0, 7.0]).unwrap();
-    /// assert_eq!((spread.mean, spread.std), (7.0, Some(1.0)));
-    /// ```
-    pub fn of(values: &[f64]) -> Option<Spread> {
-        let n = values.len() as f64;
-        let mean = values.iter().sum::<f64>() / n;
-        let squares = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>();
-        let std = (values.len() > 1).then(|| (squares / (n - 1.0)).sqrt());
-        (!values.is_empty()).then_some(Spread { mean, std })
-    }
-}
 
 /// The errors after an epoch, percent: means over seeds.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -103,22 +77,6 @@ pub struct NetResult {
     pub curve: Vec<Point>,
 }
 
-/// A difference between means over seeds.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Difference {
-    /// In percentage points.
-    pub points: f64,
-    /// The pooled standard deviation of the two samples; none unless both have two seeds or more.
-    pub std: Option<f64>,
-}
-
-impl Difference {
-    /// How many standard deviations it is, if that is known.
-    pub fn deviations(&self) -> Option<f64> {
-        self.std.filter(|&std| std > 0.0).map(|std| self.points.abs() / std)
-    }
-}
-
 /// The deepest net of a kind against the shallowest: differences of errors. Above 0 the deeper net is worse.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Comparison {
@@ -180,14 +138,7 @@ fn compared(
     let seeds = |net: &NetResult| net.runs.iter().filter(|run| run.finished).count();
     let (deeper_seeds, shallower_seeds) = (seeds(deeper), seeds(shallower));
     let difference = |error: fn(&NetResult) -> Option<Spread>| {
-        let (deep, shallow) = (error(deeper)?, error(shallower)?);
-        let squares = |spread: Spread, seeds: usize| Some(spread.std?.powi(2) * (seeds - 1) as f64);
-        let squares = squares(deep, deeper_seeds).zip(squares(shallow, shallower_seeds));
-        let freedom = (deeper_seeds + shallower_seeds) as f64 - 2.0;
-        Some(Difference {
-            points: deep.mean - shallow.mean,
-            std: squares.map(|(deep, shallow)| ((deep + shallow) / freedom).sqrt()),
-        })
+        Some(Difference::new((error(deeper)?, deeper_seeds), (error(shallower)?, shallower_seeds)))
     };
     let (train_error, test_error) =
         (difference(|net| net.train_error)?, difference(|net| net.test_error));
@@ -345,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn a_difference_is_measured_by_the_spread_of_seeds() {
+    fn the_deepest_net_is_compared_with_the_shallowest() {
         let errors = [("resnet8", [20.0, 22.0, 24.0]), ("resnet14", [12.0, 13.0, 14.0])];
         let runs: Vec<RunHistory> = errors
             .iter()
@@ -359,14 +310,10 @@ mod tests {
         };
         let found = comparison(&runs);
         assert_eq!((found.deeper_seeds, found.shallower_seeds), (3, 3));
-        // Variances of 4 and 1, each with two degrees of freedom.
         let test = found.test_error.unwrap();
         assert_eq!((test.points, test.std), (-9.0, Some(2.5f64.sqrt())));
-        assert!((test.deviations().unwrap() - 9.0 / 2.5f64.sqrt()).abs() < 1e-12);
         assert_eq!(found.train_error.points, -18.0);
         assert!((found.train_error.std.unwrap() - 10f64.sqrt()).abs() < 1e-12);
-        // Equal runs have no spread to measure by.
-        assert_eq!(Difference { points: 1.0, std: Some(0.0) }.deviations(), None);
 
         // Without held-out images the training errors are compared.
         let mut alone = runs;
