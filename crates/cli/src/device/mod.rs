@@ -22,7 +22,7 @@ pub(crate) use self::{
 };
 
 /// The [name](Device::name) of the CPU.
-pub(crate) const CPU: &str = "cpu";
+const CPU: &str = "cpu";
 
 /// The device of some work, which may have a setting that only the CPU has. `note` gets what a person would
 /// want to know.

@@ -1,4 +1,4 @@
-//! What the engine of a run is made for, and whether the memory holds it.
+//! What the engine of a run is made for, and whether the device can do it and the memory holds it.
 
 use resnet_comm::Group;
 
@@ -26,6 +26,15 @@ pub(super) fn engine_config(config: &TrainConfig, eval_batch: usize) -> EngineCo
         batch_norm_momentum: recipe.batch_norm_momentum,
         average: recipe.average,
     }
+}
+
+/// The setting of a run that only the processor has, if there is one: such a run does not train on a GPU.
+pub fn needs_cpu(config: &TrainConfig, processes: usize) -> Option<&'static str> {
+    let settings = [
+        ("a batch in several shards (--shards)", config.recipe.parallel.shards > 1),
+        ("a run of several processes", processes > 1),
+    ];
+    settings.into_iter().find_map(|(setting, is_there)| is_there.then_some(setting))
 }
 
 /// The largest batch, up to the recipe's, for which the memory suffices if `kept` bytes of it are for

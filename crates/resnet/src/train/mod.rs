@@ -93,14 +93,13 @@ pub use self::{
     log::Log,
     lr_find::{LrCurve, LrPoint, LrRange, lr_find},
     machine::{Machine, cpu_model},
-    memory::{largest_batch, memory_of_others},
+    memory::{largest_batch, memory_of_others, needs_cpu},
     preview::{Preview, preview},
     run_info::{Ending, RunInfo, RunInfoError, Segment, TimePlan, segments, time_plan},
     step_times::{StepTime, step_times},
     stop_flag::StopFlag,
     tensorboard::TensorBoard,
     time::Time,
-    trainer::needs_cpu,
 };
 use self::{
     length::already_over,

@@ -10,7 +10,7 @@ use super::{
     feature_bytes::from_bytes,
     hello::Hosts,
     initial_weights::{InitialWeights, random_network, remarks},
-    memory::{check_memory, engine_config},
+    memory::{check_memory, engine_config, needs_cpu},
     mixing::Mixing,
     shards::{Begun, ShardSums, Stepped},
     step_plan::StepPlan,
@@ -376,15 +376,6 @@ impl<'a> Trainer<'a> {
             machine: Machine::new(&self.device, config.recipe.dtype, processes),
         })
     }
-}
-
-/// The setting of a run that only the processor has, if there is one: such a run does not train on a GPU.
-pub fn needs_cpu(config: &TrainConfig, processes: usize) -> Option<&'static str> {
-    let settings = [
-        ("a batch in several shards (--shards)", config.recipe.parallel.shards > 1),
-        ("a run of several processes", processes > 1),
-    ];
-    settings.into_iter().find_map(|(setting, is_there)| is_there.then_some(setting))
 }
 
 /// The loader of a run.
