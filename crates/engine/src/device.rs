@@ -30,6 +30,15 @@ impl Device {
         !matches!(self, Device::Cpu(_))
     }
 
+    /// Whether it is a GPU that went away: it computes nothing any more.
+    pub fn is_lost(&self) -> bool {
+        match self {
+            Device::Cpu(_) => false,
+            #[cfg(feature = "gpu")]
+            Device::Gpu(gpu, _) => gpu.is_lost(),
+        }
+    }
+
     /// The name and the driver of a GPU: `NVIDIA RTX 4090, Vulkan, NVIDIA 580.95`. None for the processor.
     pub fn gpu_name(&self) -> Option<String> {
         match self {

@@ -142,11 +142,7 @@ impl Gpu {
         self.wait(submission)?;
         let read = match slice.get_mapped_range() {
             Ok(view) => view.to_vec(),
-            Err(error) => {
-                self.check()?;
-                let device = self.info().name.clone();
-                return Err(GpuError::Lost { device, reason: error.to_string() });
-            }
+            Err(error) => return Err(self.lost(error.to_string())),
         };
         staging.unmap();
         Ok(read)

@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     fmt,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -250,11 +250,13 @@ impl Gpu {
 
     /// Whether everything so far was done, as far as is known.
     pub(crate) fn check(&self) -> Result<(), GpuError> {
-        let failure = self.shared.failure.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*failure {
-            None => Ok(()),
-            Some(reason) => Err(self.lost(reason.clone())),
-        }
+        let failure = self.failure().clone();
+        failure.map_or(Ok(()), |reason| Err(self.lost(reason)))
+    }
+
+    /// Whether it went away, or a command failed: it computes nothing any more, and has to be opened again.
+    pub fn is_lost(&self) -> bool {
+        self.check().is_err()
     }
 
     /// Waits for a submission.
@@ -284,7 +286,13 @@ impl Gpu {
         self.portions.chunk.min(self.shared.device.limits().max_buffer_size)
     }
 
-    fn lost(&self, reason: String) -> GpuError {
+    /// From now on it is lost, for the reason that was found first.
+    pub(crate) fn lost(&self, reason: String) -> GpuError {
+        let reason = self.failure().get_or_insert(reason).clone();
         GpuError::Lost { device: self.shared.info.name.clone(), reason }
+    }
+
+    fn failure(&self) -> MutexGuard<'_, Option<String>> {
+        self.shared.failure.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

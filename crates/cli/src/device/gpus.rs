@@ -42,10 +42,10 @@ pub(crate) fn list(cpu: &Cpu, work: Work<'_>) -> Vec<Listed> {
     devices.map(listed).collect()
 }
 
-/// The GPU that is asked for, once it is open.
+/// The GPU that is asked for, once it is open. If it was lost it is opened again.
 static OPEN: Mutex<Option<Gpu>> = Mutex::new(None);
 
-/// What `--device auto` came to, once that is decided: the process has one device.
+/// What `--device auto` came to, once that is decided: the process has one device, until it is lost.
 static DECIDED: Mutex<Option<Option<Gpu>>> = Mutex::new(None);
 
 /// The device of some work, as [`choose`](super::choose).
@@ -79,6 +79,9 @@ pub(super) fn choose(
             }
             None => {
                 let mut decided = DECIDED.lock().unwrap_or_else(PoisonError::into_inner);
+                if matches!(&*decided, Some(Some(gpu)) if gpu.is_lost()) {
+                    *decided = None;
+                }
                 let find = || match taken(cpu, work) {
                     Ok((_, gpu)) => Some(gpu),
                     Err(why) => {
@@ -104,7 +107,9 @@ fn tell(why: &WhyCpu, note: &dyn Fn(&str)) {
 /// The GPU of this number; without one, the first that is no software.
 pub(super) fn open(number: Option<usize>) -> anyhow::Result<Gpu> {
     let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(gpu) = &*open {
+    if let Some(gpu) = &*open
+        && !gpu.is_lost()
+    {
         return Ok(gpu.clone());
     }
     let number = match number {

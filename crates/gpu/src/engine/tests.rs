@@ -56,6 +56,7 @@ fn a_lost_device_is_an_error() {
     let labels = [1, 2];
     let batch = || MicroBatch::whole(Input::Nchw(&x), Targets::labels(&labels, 0.0));
     engine.backward(batch(), false).unwrap();
+    assert!(!gpu.is_lost());
     gpu.device().destroy();
     let _ = engine.backward(batch(), false);
     while engine.outstanding() > 0 {
@@ -73,4 +74,20 @@ fn a_lost_device_is_an_error() {
     lost(engine.download(&mut network, &mut buffers, None));
     assert_eq!(network.values(), net.values());
     lost(GpuEngine::new(&gpu, &net, &SETTINGS).map(drop));
+    assert!(gpu.is_lost());
+    assert!(!Gpu::open(0).unwrap().is_lost(), "it can be opened again");
+}
+
+/// What was found first stays the reason, of every clone.
+#[test]
+fn a_device_that_was_found_lost_stays_so() {
+    let Ok(gpu) = Gpu::open(0) else {
+        eprintln!("no device: nothing is tested");
+        return;
+    };
+    let clone = gpu.clone();
+    let first = gpu.lost("it does not answer".to_owned());
+    assert!(clone.is_lost());
+    assert_eq!(clone.lost("its driver gave up".to_owned()), first);
+    assert_eq!(clone.idle(), Err(first));
 }
