@@ -65,6 +65,13 @@ impl Problem {
         Problem { retry_after: Some(retry_after), ..problem }
     }
 
+    /// The GPU of this model went away.
+    pub(crate) fn gpu_lost(model: &str) -> Problem {
+        let remedy = "the log of the service says whether it could be loaded again";
+        let detail = format!("the GPU of the model {model} was lost: {remedy}");
+        Problem::unavailable("gpu_lost", detail, 10)
+    }
+
     /// What the network computed cannot be an answer.
     pub(crate) fn not_finite() -> Problem {
         let detail = "the network's output is NaN or infinite: its weights do not fit the image";

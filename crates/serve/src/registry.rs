@@ -132,6 +132,9 @@ impl Registry {
             // Once: there may be another GPU, or none.
             let is_newly_lost = is_lost && !seen.is_lost;
             let has_changed = is_settled && now != seen.loaded;
+            if is_newly_lost {
+                self.metrics.lost(&entry.name);
+            }
             let is_due = which == Reload::All || has_changed || is_newly_lost;
             (seen.last, seen.is_lost) = (now, is_lost);
             if is_due && let Err(error) = self.replace(entry, &mut seen) {
@@ -191,11 +194,7 @@ impl Entry {
     /// The model, or why it is not in service.
     fn in_service(&self) -> Result<Arc<Served>, Problem> {
         match self.current() {
-            Some(served) if served.is_lost() => {
-                let remedy = "the log of the service says whether it could be loaded again";
-                let detail = format!("the GPU of the model {} was lost: {remedy}", self.name);
-                Err(Problem::unavailable("gpu_lost", detail, 10))
-            }
+            Some(served) if served.is_lost() => Err(Problem::gpu_lost(&self.name)),
             Some(served) => Ok(served),
             None => Err(Problem::unavailable("not_ready", "the model is being loaded", 1)),
         }

@@ -108,14 +108,14 @@ impl Served {
         Ok(Served { name, predictor, logits, alone, features, is_lost })
     }
 
-    /// Whether its GPU went away: it computes nothing any more.
+    /// Whether its GPU went away, as it or another model found out: it computes nothing any more.
     pub(crate) fn is_lost(&self) -> bool {
-        self.is_lost.load(Ordering::Relaxed)
+        self.is_lost.load(Ordering::Relaxed) || self.predictor.device().is_lost()
     }
 
-    /// Its GPU went away. Returns whether that is new.
-    pub(crate) fn lose(&self) -> bool {
-        !self.is_lost.swap(true, Ordering::Relaxed)
+    /// Its GPU went away.
+    pub(crate) fn lose(&self) {
+        self.is_lost.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn has_heat_maps(&self) -> bool {

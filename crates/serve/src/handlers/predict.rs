@@ -119,7 +119,7 @@ async fn run(
     let images: Vec<_> =
         photos.files.into_iter().map(|file| Image::Photo(Photo { file, heat_map })).collect();
     let (answers, details) = service.compute(&model, images).await?;
-    if let Some(problem) = unreadable(&answers) {
+    if let Some(problem) = unreadable(&model.name, &answers) {
         return Err(problem.with(details));
     }
     let predicted = block_in_place(|| {
@@ -137,8 +137,8 @@ async fn run(
     details.add_to(predicted)
 }
 
-/// The error of a request without any image that could be read.
-fn unreadable(answers: &[Result<Answer, Failed>]) -> Option<Problem> {
+/// The error of a request without an answer for any image.
+fn unreadable(model: &str, answers: &[Result<Answer, Failed>]) -> Option<Problem> {
     if answers.iter().any(Result::is_ok) {
         return None;
     }
@@ -146,6 +146,7 @@ fn unreadable(answers: &[Result<Answer, Failed>]) -> Option<Problem> {
     let detail = describe(failed, (answers.len() > 1).then_some(0));
     Some(match failed {
         Failed::Internal => Problem::internal(),
+        Failed::Lost => Problem::gpu_lost(model),
         Failed::NotFinite => Problem::not_finite(),
         Failed::Photo(PhotoError::TooLarge { .. }) => Problem::too_large("too_many_pixels", detail),
         Failed::Photo(_) => {
@@ -159,6 +160,7 @@ fn describe(failed: &Failed, index: Option<usize>) -> String {
     match failed {
         Failed::Photo(error) => format!("{which} {error}"),
         Failed::Internal => format!("{which} cannot be decoded"),
+        Failed::Lost => format!("{which} was not computed: the GPU was lost"),
         Failed::NotFinite => format!("the network's output for {which} is NaN or infinite"),
     }
 }
@@ -181,5 +183,17 @@ fn classes(model: &Served, answer: Answer, options: Options) -> Classes<'_> {
         top: top.collect(),
         probabilities: probabilities.then(|| predictions.probabilities(0)),
         heat_map,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_that_meets_the_loss_of_the_gpu_may_be_sent_again() {
+        let problem = unreadable("net", &[Err(Failed::Lost)]).unwrap();
+        assert_eq!((problem.status.as_u16(), problem.code), (503, "gpu_lost"));
+        assert!(problem.retry_after.is_some());
     }
 }

@@ -109,6 +109,7 @@ pub(crate) async fn infer(
             let problem = match failed {
                 Failed::NotFinite if are_values => too_large(index),
                 Failed::NotFinite => Problem::not_finite(),
+                Failed::Lost => Problem::gpu_lost(&model.name),
                 Failed::Internal | Failed::Photo(_) => Problem::internal(),
             };
             problem.with(details.clone())

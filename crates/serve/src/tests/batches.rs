@@ -104,6 +104,16 @@ async fn a_panic_is_in_the_log_and_ends_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_image_that_fails_on_a_lost_gpu_is_no_failure_of_the_service() {
+    let running = Running::demo(Limits::default()).await;
+    let model = running.model();
+    model.lose();
+    let images = vec![Image::Prepared(Prepared::Values(vec![0.0]))];
+    let (answers, _) = running.service.compute(&model, images).await.unwrap();
+    assert!(matches!(answers[..], [Err(Failed::Lost)]), "{answers:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_output_that_is_no_number_is_a_problem() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("large.safetensors");

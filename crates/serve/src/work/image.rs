@@ -74,6 +74,8 @@ pub(crate) enum Failed {
     Photo(PhotoError),
     /// The network's output is NaN or infinite.
     NotFinite,
+    /// The GPU of its model was lost.
+    Lost,
     /// The service failed at it.
     Internal,
 }

@@ -233,8 +233,8 @@ impl Shared {
         self.metrics.batch(&model.name, images, time);
         let computed = match computed {
             Ok(computed) => computed.map_err(|error| {
-                if error.is_lost() && model.lose() {
-                    self.metrics.lost(&model.name);
+                if error.is_lost() {
+                    model.lose();
                 }
                 error.to_string()
             }),
@@ -244,7 +244,10 @@ impl Shared {
             Ok(computed) => computed,
             Err(error) => {
                 self.failed(model, &error);
-                batch.into_iter().for_each(|image| image.ticket.finish(Err(Failed::Internal)));
+                let is_lost = model.is_lost();
+                for Ready { ticket, .. } in batch {
+                    ticket.finish(Err(if is_lost { Failed::Lost } else { Failed::Internal }));
+                }
                 return;
             }
         };
