@@ -109,6 +109,11 @@ impl Registry {
         self.entries.iter().filter_map(|entry| entry.in_service().ok()).collect()
     }
 
+    /// How many models are not loaded yet.
+    pub(crate) fn loading(&self) -> usize {
+        self.entries.iter().filter(|entry| entry.current().is_none()).count()
+    }
+
     /// Why not all models are in service.
     pub(crate) fn unready(&self) -> Option<Problem> {
         self.entries.iter().find_map(|entry| entry.in_service().err())

@@ -58,7 +58,7 @@ pub(crate) async fn models(State(service): State<Arc<Service>>) -> Result<Respon
     let limits = &service.settings.limits;
     let models = Models {
         models: ready.iter().map(|model| Model::new(model)).collect(),
-        loading: service.registry.names().count() - ready.len(),
+        loading: service.registry.loading(),
         limits: json!({ "body": limits.body, "images": limits.images, "pixels": limits.pixels }),
     };
     let text = serde_json::to_vec(&models).expect("these types are always JSON");

@@ -158,7 +158,7 @@ async fn state_metrics_and_models() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn models_that_are_not_loaded_yet_are_counted() {
+async fn models_that_are_not_loaded_yet_are_counted_and_lost_ones_are_not() {
     let sources = [("demo", None), ("later", Some(PathBuf::from("none.safetensors")))];
     let source = |(name, path): (&str, _)| -> (String, Box<dyn ModelSource>) {
         (name.to_owned(), Box::new(Source(path)))
@@ -166,11 +166,17 @@ async fn models_that_are_not_loaded_yet_are_counted() {
     let sources = sources.map(source).into();
     let service = Service::new(Settings::default(), sources, Log::new(|_| {})).unwrap();
     assert!(service.registry.load().is_err(), "there is no such file");
-    let reply = models(State(Arc::new(service))).await.unwrap();
-    let body = to_bytes(reply.into_body(), 1 << 20).await.unwrap();
-    let json: Value = serde_json::from_slice(&body).unwrap();
-    assert_eq!(json["models"].as_array().unwrap().len(), 1);
-    assert_eq!(json["loading"], 1);
+    let service = Arc::new(service);
+    for ready in [1, 0] {
+        let reply = models(State(Arc::clone(&service))).await.unwrap();
+        let body = to_bytes(reply.into_body(), 1 << 20).await.unwrap();
+        let json: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(json["models"].as_array().unwrap().len(), ready);
+        assert_eq!(json["loading"], 1);
+        if let Ok(demo) = service.registry.get(None) {
+            demo.lose();
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
