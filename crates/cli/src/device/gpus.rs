@@ -1,7 +1,7 @@
 //! The GPUs of the machine, and which of them is taken.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -69,8 +69,9 @@ pub(super) fn choose(
         }
         DeviceArg::Auto => match needs_cpu {
             Some(setting) => {
-                let devices = node().map_or_else(Vec::new, |_| gpu::devices());
-                if let Some(DeviceInfo { name, .. }) = devices.iter().find(|info| is_card(info)) {
+                let devices = found(node().as_deref());
+                let hardware = devices.iter().find(|info| info.kind != DeviceKind::Software);
+                if let Some(DeviceInfo { name, .. }) = hardware {
                     note(&format!(
                         "the CPU computes, not {name}: {setting} is not available on a GPU"
                     ));
@@ -139,14 +140,15 @@ pub(super) fn of_name(name: &str) -> Option<DeviceArg> {
     Some(DeviceArg::Gpu(Some(number)))
 }
 
+/// The GPUs. On Linux no driver is loaded without a device node.
+fn found(node: Option<&Path>) -> Vec<DeviceInfo> {
+    if cfg!(target_os = "linux") && node.is_none() { Vec::new() } else { gpu::devices() }
+}
+
 /// The GPU that `--device auto` takes, with its number, or why it takes the CPU.
 fn taken(cpu: &Cpu, work: Work<'_>) -> Result<(usize, Gpu), WhyCpu> {
     let node = node();
-    let devices = match &node {
-        // No driver is loaded for nothing.
-        None if cfg!(target_os = "linux") => Vec::new(),
-        _ => gpu::devices(),
-    };
+    let devices = found(node.as_deref());
     let open = |number| tuned(number).map_err(anyhow::Error::from);
     decide(node, &devices, open, |info, gpu| is_worth_it(info, gpu, cpu, work))
 }
