@@ -14,7 +14,7 @@ use std::{
 use serde_json::{Value, json};
 
 /// Events that are errors.
-const ERRORS: [&str; 4] = ["accept_failed", "failed", "lines_dropped", "load_failed"];
+const ERRORS: [&str; 5] = ["accept_failed", "failed", "lines_dropped", "load_failed", "panic"];
 /// Lines that wait to be written, at most: further ones are dropped.
 const WAITING: usize = 1024;
 /// How long the end waits for lines that nobody reads.
@@ -131,11 +131,12 @@ mod tests {
         let lines = Arc::new(Mutex::new(Vec::new()));
         let taken = Arc::clone(&lines);
         let log = Log::new(move |line| taken.lock().unwrap().push(line.to_owned())).errors_only();
-        for event in ["note", "request", "load_failed", "failed", "accept_failed", "ended"] {
+        for event in ["note", "request", "load_failed", "failed", "panic", "accept_failed", "ended"]
+        {
             log.write(event, json!({}));
         }
         let events: Vec<Value> = lines.lock().unwrap().iter().map(|line| event(line)).collect();
-        assert_eq!(events, ["load_failed", "failed", "accept_failed"]);
+        assert_eq!(events, ["load_failed", "failed", "panic", "accept_failed"]);
     }
 
     #[test]

@@ -78,14 +78,14 @@ pub(crate) fn run(args: &ServeArgs, global: &Global) -> anyhow::Result<()> {
     Ok(served?)
 }
 
-/// From now on a panic is a line of the log too.
+/// From now on a panic is a line of the log, also if it fails images, which have a line of their own.
 fn log_panics(log: &Log) {
     let log = log.clone();
     panic::set_hook(Box::new(move |panic| {
         if is_caught() {
             return;
         }
-        log.write("failed", json!({ "error": panic.to_string() }));
+        log.write("panic", json!({ "error": panic.to_string() }));
         // The program ends with its first thread.
         if thread::current().name() == Some("main") {
             log.flush();
