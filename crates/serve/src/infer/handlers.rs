@@ -107,7 +107,7 @@ pub(crate) async fn infer(
     let read = |(index, answer): (usize, Result<Answer, Failed>)| {
         answer.map_err(|failed| {
             let problem = match failed {
-                Failed::NotFinite if are_values => too_large(index),
+                Failed::NotFinite if are_values => not_finite(index),
                 Failed::NotFinite => Problem::not_finite(),
                 Failed::Lost => Problem::gpu_lost(&model.name),
                 Failed::Internal | Failed::Photo(_) => Problem::internal(),
@@ -125,10 +125,11 @@ pub(crate) async fn infer(
     })
 }
 
-/// Values are the client's, and so is an overflow.
-fn too_large(image: usize) -> Problem {
+/// Values are the client's, and so may be an overflow.
+fn not_finite(image: usize) -> Problem {
     let detail = format!(
-        "the network's output for image {image} is NaN or infinite: its values are too large"
+        "the network's output for image {image} is NaN or infinite: its values are too large, or the network overflows \
+         by itself (try zeros)"
     );
     Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "not_finite", detail)
 }

@@ -134,7 +134,7 @@ async fn an_output_that_is_no_number_is_a_problem() {
     let images = vec![Image::Prepared(Prepared::Values(vec![0.0; 3 * 32 * 32]))];
     let (answers, _) = running.service.compute(&running.model(), images).await.unwrap();
     assert!(matches!(answers[..], [Err(Failed::NotFinite)]), "{answers:?}");
-    // Values are the client's own, pixels are not.
+    // Values are the client's own, and may be too large: pixels cannot.
     let path = "/v2/models/large/infer";
     for (datatype, status) in [("FP32", 422), ("UINT8", 500)] {
         let (shape, data) = ([1, 3, 32, 32], vec![0; 3 * 32 * 32]);
@@ -143,5 +143,6 @@ async fn an_output_that_is_no_number_is_a_problem() {
         let reply = post(running.address, path, "application/json", body.as_bytes()).await;
         let detail = reply.is_problem(status, "not_finite").json()["detail"].to_string();
         assert_eq!(detail.contains("image 0"), status == 422, "{detail}");
+        assert_eq!(detail.contains("or the network overflows by itself"), status == 422, "{detail}");
     }
 }
