@@ -44,7 +44,8 @@ impl Log {
     }
 
     /// A log that passes each line to `take` on a thread of its own, so that nothing waits for who reads it.
-    /// While too many lines wait, further ones are dropped: a line says how many once the others are written.
+    /// While too many lines wait, further ones are dropped: a line says how many once the others are written, and at the
+    /// latest when as many were dropped as can wait.
     ///
     /// # Errors
     /// If the system refuses the thread.
@@ -58,8 +59,9 @@ impl Log {
             for line in lines {
                 take(&line);
                 let all = drops.load(Ordering::SeqCst);
-                if waits.load(Ordering::SeqCst) == 1 && all > said {
-                    take(&text("lines_dropped", json!({ "lines": all - said })));
+                let (unsaid, is_last) = (all - said, waits.load(Ordering::SeqCst) == 1);
+                if unsaid >= WAITING as u64 || (is_last && unsaid > 0) {
+                    take(&text("lines_dropped", json!({ "lines": unsaid })));
                     said = all;
                 }
                 waits.fetch_sub(1, Ordering::SeqCst);
@@ -164,5 +166,24 @@ mod tests {
         let note: Value = serde_json::from_str(&lines[lines.len() - 2]).unwrap();
         assert_eq!((&note["event"], &note["lines"]), (&"lines_dropped".into(), &dropped.into()));
         assert_eq!(event(&lines[lines.len() - 1]), "ended");
+    }
+
+    #[test]
+    fn who_reads_slowly_reads_that_lines_are_dropped() {
+        let (read, reads) = channel();
+        let (write, lines) = channel();
+        let log = Log::on_a_thread(move |line| {
+            let _ = reads.recv();
+            write.send(line.to_owned()).unwrap();
+        });
+        let log = log.unwrap();
+        for _ in 0..2 * WAITING + 1 {
+            log.write("request", json!({}));
+        }
+        let dropped = log.dropped.load(Ordering::SeqCst);
+        (0..2).for_each(|_| read.send(()).unwrap());
+        assert_eq!(event(&lines.recv().unwrap()), "request");
+        let note: Value = serde_json::from_str(&lines.recv().unwrap()).unwrap();
+        assert_eq!((&note["event"], &note["lines"]), (&"lines_dropped".into(), &dropped.into()));
     }
 }
