@@ -41,9 +41,9 @@ use crate::{
     write_timeout::WriteTimeout,
 };
 
-/// Connections that are being told that there are too many. Further ones are closed at once.
+/// Connections that are answered 503 because there are too many. Further ones are closed at once.
 pub(crate) const REFUSALS: usize = 32;
-/// How long a connection may take to be told so.
+/// How long that answer may take.
 const REFUSAL_TIME: Duration = Duration::from_secs(2);
 /// What is answered even then: a service that has much to do must not be restarted for it.
 const LIVE: [&str; 2] = ["/healthz", "/v2/health/live"];

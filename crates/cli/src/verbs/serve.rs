@@ -52,7 +52,8 @@ impl ModelSource for Source {
 
 pub(crate) fn run(args: &ServeArgs, global: &Global) -> anyhow::Result<()> {
     give_freed_memory_back();
-    let log = Log::on_a_thread(print::log).context("the system refuses a thread")?;
+    let refused = "the system refuses a thread: raise the limit of processes (ulimit -u)";
+    let log = Log::on_a_thread(print::log).context(refused)?;
     let log = if global.quiet { log.errors_only() } else { log };
     log_panics(&log);
     let cpu = global.cpu()?;

@@ -101,7 +101,8 @@ async fn run(
     name: Option<&str>,
     request: Request,
 ) -> Result<Response<Body>, Problem> {
-    // Whether it is there is told at once, but no body that arrives slowly keeps a model that is replaced.
+    // An unknown model is refused at once. It is looked up again after the body: a slow upload keeps no replaced model in
+    // memory.
     service.registry.get(name)?;
     let (parts, body) = service.read(request).await?;
     let model = service.registry.get(name)?;

@@ -125,7 +125,7 @@ async fn a_body_that_arrives_slowly_keeps_no_model_that_is_replaced() {
     let reply = Reply::read(&mut stream).await.json();
     let class = reply["predictions"][0]["top"][0]["class"].as_str().unwrap().to_owned();
     assert!(class.starts_with('b'), "{class}");
-    // A name that is unknown is told without the body.
+    // An unknown name is refused before the body.
     let mut stream = TcpStream::connect(running.address).await.unwrap();
     stream.write_all(&head("POST /v1/models/none/predict", &[], 9)).await.unwrap();
     Reply::read(&mut stream).await.is_problem(404, "unknown_model");
