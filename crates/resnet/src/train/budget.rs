@@ -117,7 +117,7 @@ pub fn measure_in_group(
     let mut trainer = Trainer::in_group(group, &config, sample, device, init)?;
     let stopped = || agree(group, stop.load(Relaxed));
     // Those of all images are computed before the first step.
-    let features = trainer.time_features(TIME_STEPS, stop)?.unwrap_or(0.0) * all as f64;
+    let features = trainer.time_features(TIME_STEPS, stop, all)?.unwrap_or(0.0) * all as f64;
     // Then no photo is read again.
     let is_cached = is_cached && !trainer.has_features;
     let (mut mean, mut decoding) = (0.0, 0.0);

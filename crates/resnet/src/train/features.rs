@@ -34,10 +34,10 @@ fn are_constant(config: &TrainConfig, graph: &Graph) -> bool {
 }
 
 impl Trainer<'_> {
-    /// Whether the run keeps features: they are the same in every epoch, and memory holds them in each process (a
-    /// quarter of what is free). Then the engine is planned for them.
-    fn keeps_features(&mut self) -> bool {
-        let needed = self.images() * self.engine.features_len() * size_of::<f32>();
+    /// Whether a run of so many images keeps features: they are the same in every epoch, and memory holds them in each
+    /// process (a quarter of what is free). Then the engine is planned for them.
+    fn keeps_features(&mut self, images: usize) -> bool {
+        let needed = images.saturating_mul(self.engine.features_len() * size_of::<f32>());
         // Those of the other processes of this machine are in the same memory.
         let needed = needed.saturating_mul(self.group.local_size());
         let has_room = memory::available().is_none_or(|free| needed <= free / 4);
@@ -70,8 +70,8 @@ impl Trainer<'_> {
         self.has_features = true;
     }
 
-    /// The time of an image's features, seconds, if the run keeps them. It is measured for about `time`, or until
-    /// stopped. From then on the trainer has zeros for features, with which steps take as long.
+    /// The time of an image's features, seconds, if a run of so many images keeps them. It is measured for about `time`,
+    /// or until stopped. From then on the trainer has zeros for features, with which steps take as long.
     ///
     /// # Errors
     /// As [`Trainer::keep_features`].
@@ -79,8 +79,9 @@ impl Trainer<'_> {
         &mut self,
         time: Duration,
         stop: &StopFlag,
+        images: usize,
     ) -> Result<Option<f64>, TrainError> {
-        if !self.keeps_features() {
+        if !self.keeps_features(images) {
             return Ok(None);
         }
         let (group, start) = (self.group, Instant::now());
@@ -119,10 +120,10 @@ impl Trainer<'_> {
         stop: &StopFlag,
         listen: &mut dyn FnMut(&Event),
     ) -> Result<(), TrainError> {
-        if !self.keeps_features() {
+        let (group, images) = (self.group, self.images());
+        if !self.keeps_features(images) {
             return Ok(());
         }
-        let (group, images) = (self.group, self.images());
         if group.is_first() {
             listen(&Event::Note(format!(
                 "only the classifier trains, and images are not augmented: what enters it is computed once, for \

@@ -50,6 +50,18 @@ fn features_are_counted_before_the_first_step() {
     assert!(start > 0.0 && first_step == step, "{start} {step} {first_step}");
 }
 
+/// The images that are measured are few, but those of the run decide.
+#[test]
+#[cfg(target_os = "linux")]
+fn features_that_memory_cannot_hold_are_not_counted() {
+    let (mut config, data) = (config(), Parts::from(dataset()));
+    config.recipe.freeze = vec![Freeze::backbone(&config.arch.graph(10))];
+    config.recipe.augment = Augment::NONE;
+    config.data.validation = 1 << 50;
+    let speed = measured(&config, &data, 0, None).continue_value().unwrap();
+    assert_eq!(speed.start, 0.0);
+}
+
 #[test]
 fn a_signal_ends_it() {
     let data = Parts::from(dataset());
