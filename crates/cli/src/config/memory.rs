@@ -45,7 +45,7 @@ pub(crate) fn fit_memory(
 }
 
 /// Refuses a batch that was asked for, if the device has no memory for it next to `kept` bytes of something else.
-/// `instead` says what else a person could do than take a smaller one.
+/// `instead` says what else a person could do than take a smaller one, or keep photos on disk.
 pub(crate) fn check_memory(
     config: &TrainConfig,
     kept: u64,
@@ -53,6 +53,7 @@ pub(crate) fn check_memory(
     instead: &str,
 ) -> anyhow::Result<()> {
     let asked = config.recipe.batch_size.min(config.data.train_images);
+    let instead = if kept > 0 { format!("--cache disk, or {instead}") } else { instead.to_owned() };
     match train::largest_batch(config, with_others(kept), device)? {
         Some(largest) if largest >= asked => Ok(()),
         Some(largest) => bail!(

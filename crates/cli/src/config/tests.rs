@@ -1,5 +1,5 @@
 use resnet::{
-    Dtype,
+    Device, Dtype,
     data::{self, Flip, LoadOptions, Normalisation},
     optim::SgdConfig,
     recipe::{Length, Recipe},
@@ -62,6 +62,17 @@ fn weights_of_another_training_are_tuned() {
         let is_usual = data == photos && !options.contains("--arch");
         assert_eq!(is_usual, arch == "resnet18", "{data} {options}: {arch}");
     }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn photos_can_make_room_for_a_batch() {
+    let config = config("--arch resnet20 --batch-size 2").unwrap();
+    let device = Device::from(&Cpu::new(1).unwrap());
+    let check = |kept| check_memory(&config, kept, &device, "free some");
+    check(0).unwrap();
+    let error = check(1 << 50).unwrap_err().to_string();
+    assert!(error.ends_with("to train resnet20: --cache disk, or free some"), "{error}");
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! Where the shrunk photos of a run are kept, and how much of them in memory.
 
 use resnet::{
-    config::{DataConfig, TrainConfig},
-    data::{CacheOptions, transform::Crop},
+    config::TrainConfig,
+    data::{CacheOptions, Parts, Photos, transform::Crop},
     engine::memory,
 };
 
@@ -26,16 +26,12 @@ pub(super) fn shorter_side(config: &TrainConfig) -> usize {
     crop.shorter_side(config.data.image_size)
 }
 
-/// Bytes of memory that the cache of a run's photos will take, about; 0 without photos.
-pub(crate) fn cache_memory(reading: &PhotoReadingArgs, config: &TrainConfig) -> u64 {
-    if config.data.photos.is_none() {
-        return 0;
-    }
-    let DataConfig { train_images, validation, .. } = config.data;
-    let photos = train_images.saturating_add(validation);
-    let shorter = shorter_side(config);
-    most_in_memory(reading, photos, shorter)
-        .map_or(0, |bytes| bytes.min(shrunk_bytes(photos, shorter)))
+/// Bytes of memory that the cache of a run's photos will take, about; 0 if they are kept elsewhere.
+pub(crate) fn cache_memory(data: &Parts, config: &TrainConfig) -> u64 {
+    let [Some(train), ..] = data.photos() else { return 0 };
+    let CacheOptions::Memory { bytes } = *train.cache() else { return 0 };
+    let photos = data.photos().into_iter().flatten().map(Photos::len).sum();
+    bytes.min(shrunk_bytes(photos, shorter_side(config)))
 }
 
 /// The most bytes of memory that shrunk photos take; none if they are kept elsewhere.
@@ -74,7 +70,44 @@ pub(super) fn options(
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use resnet::{
+        data::{ImageSet, Normalisation, PhotoList, PhotoOptions},
+        preprocess::Preparation,
+        recipe::Recipe,
+    };
+
     use super::*;
+
+    #[test]
+    fn all_photos_of_a_run_that_are_kept_in_memory_take_some() {
+        let photos = |count: u32, cache: &CacheOptions| {
+            let mut list = PhotoList::new(Path::new("photos"));
+            (0..count).for_each(|photo| list.push(photo.to_string().as_bytes(), photo % 2));
+            let options = PhotoOptions { workers: 1, cache: cache.clone() };
+            ImageSet::Photos(Photos::new(list, Preparation::new(32, None, 3), options))
+        };
+        let kept = |cache| {
+            let data = Parts {
+                name: "photos".to_owned(),
+                classes: ["cat", "dog"].map(str::to_owned).to_vec(),
+                normalisation: Normalisation::imagenet(),
+                train: photos(6, &cache),
+                validation: Some(photos(3, &cache)),
+                own_validation: true,
+                test: Some(photos(1, &cache)),
+            };
+            let arch = "resnet8".parse().unwrap();
+            let recipe = Recipe::for_photos("fast", arch, None, [6, 2]).unwrap();
+            let config = TrainConfig::new(arch, recipe, &data, 0);
+            (cache_memory(&data, &config), shrunk_bytes(10, shorter_side(&config)))
+        };
+        let (all, expected) = kept(CacheOptions::Memory { bytes: u64::MAX });
+        assert_eq!(all, expected);
+        assert_eq!(kept(CacheOptions::Memory { bytes: 9 }).0, 9);
+        assert_eq!(kept(CacheOptions::None).0, 0);
+    }
 
     #[test]
     fn the_cache_is_in_memory_only_if_a_quarter_of_it_holds_the_photos() {

@@ -51,9 +51,8 @@ pub(crate) fn run(args: &LrFindArgs, global: &Global) -> anyhow::Result<()> {
     }
     pictures::is_svg(args.out.as_deref())?;
     let interrupt = Interrupt::catch().context("cannot catch Ctrl-C")?;
-    let NewRun { data, config, .. } =
-        configure(&as_train(args), global, &interrupt, |_, _| Ok(()))?;
-    let device = global.training_device(&config, 1)?;
+    let NewRun { data, config, device, .. } =
+        configure(&as_train(args), global, &interrupt, 1, |_, _| Ok(()))?;
     let activity = "trying learning rates";
     let progress = DelayedProgress::counting("steps", activity, args.steps, global.quiet);
     let mut listen = |step: u64| progress.set(step as usize);

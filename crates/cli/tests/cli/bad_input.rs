@@ -169,12 +169,14 @@ fn a_batch_of_photos_that_does_not_fit_into_memory() {
     let s = Sandbox::new();
     write_photos(&s, &["a", "b"], 5);
     let resnet = env!("CARGO_BIN_EXE_resnet");
-    let args = "train photos --arch resnet18 --init none --image-size 1024 --dtype fp32 --batch-size 8 --device cpu \
-                --out deep/run --threads 1";
-    let script = format!("ulimit -v 1000000; exec '{resnet}' {args}");
-    let shell = Command::new("sh").args(["-c", &script]).current_dir(s.path(".")).output();
-    Finished::of(&[args], shell.unwrap())
-        .fails_behind_notes(1, &["there is ", "memory ", " resnet18", "free some"]);
+    let batch = "--arch resnet18 --init none --image-size 1024 --dtype fp32 --batch-size 8 --device cpu --threads 1";
+    for verb in ["train photos --out deep/run", "lr-find photos"] {
+        let args = format!("{verb} {batch}");
+        let script = format!("ulimit -v 1000000; exec '{resnet}' {args}");
+        let shell = Command::new("sh").args(["-c", &script]).current_dir(s.path(".")).output();
+        Finished::of(&[&args], shell.unwrap())
+            .fails_behind_notes(1, &["there is ", "memory ", " resnet18", "free some"]);
+    }
     assert!(!s.path("deep").exists());
 }
 

@@ -60,6 +60,7 @@ pub struct Photos {
 #[derive(Debug)]
 struct Shared {
     workers: usize,
+    kept: CacheOptions,
     cache: Cache,
     budget: MemoryBudget,
     troubles: Troubles,
@@ -75,7 +76,7 @@ impl Photos {
         let troubles = Troubles::default();
         let (workers, budget) = (options.workers, MemoryBudget::default());
         let cache = Cache::open(&options.cache, &mut |note| troubles.note(note));
-        let shared = Shared { workers, cache, budget, troubles };
+        let shared = Shared { workers, kept: options.cache, cache, budget, troubles };
         Photos::of(list, preparation, Arc::new(shared))
     }
 
@@ -113,6 +114,11 @@ impl Photos {
     /// Whether those that are prepared to train on are kept for later epochs.
     pub fn is_cached(&self) -> bool {
         !matches!(self.shared.cache, Cache::None)
+    }
+
+    /// Where those that are prepared were to be kept.
+    pub fn cache(&self) -> &CacheOptions {
+        &self.shared.kept
     }
 
     /// How they are prepared for evaluation; images to train on have the same size.

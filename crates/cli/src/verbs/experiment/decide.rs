@@ -40,7 +40,7 @@ pub(super) fn decide(
     // The first net's is that of all.
     let device = &global.training_device(&configs[0], 1)?;
     for (config, &net) in configs.iter_mut().zip(&setup.nets) {
-        let kept = photo_folder::cache_memory(&setup.args.images.reading, config);
+        let kept = photo_folder::cache_memory(&data, config);
         if setup.data.is_folder() && setup.args.batch_size.is_none() {
             // A later run may find less memory, and has the same batch.
             let reserve = memory::available().map_or(0, |bytes| bytes as u64 / 8);

@@ -7,7 +7,7 @@ use std::{
 };
 
 use resnet::{
-    Arch, Cpu, Device,
+    Arch, Device,
     config::TrainConfig,
     data::{self as sets, Flip, Normalisation, Parts},
     model_file::{Partial, PublishedWeights, Weights},
@@ -31,14 +31,16 @@ pub(in crate::verbs) struct NewRun {
     start: StartingPoint,
     pub(in crate::verbs) data: Parts,
     pub(in crate::verbs) config: TrainConfig,
+    pub(in crate::verbs) device: Device,
 }
 
-/// Loads the data of a new run and the file of published weights, and makes its configuration. `examine`
-/// gets the arguments and the architecture before anything slow.
+/// Loads the data of a new run and the file of published weights, and makes its configuration, for the device that so many
+/// processes train on. `examine` gets the arguments and the architecture before anything slow.
 pub(in crate::verbs) fn configure(
     args: &TrainArgs,
     global: &Global,
     interrupt: &Interrupt,
+    processes: usize,
     examine: impl FnOnce(&TrainArgs, Arch) -> anyhow::Result<()>,
 ) -> anyhow::Result<NewRun> {
     let (settings, cpu) = (Settings::new(args, global)?, &global.cpu()?);
@@ -55,32 +57,26 @@ pub(in crate::verbs) fn configure(
         start.checkpoint = Some(file);
     }
     let mut config = config::build(&settings, &start, &data, None, cpu, global)?;
-    fit_batch(&mut config, args, cpu, global)?;
-    Ok(NewRun { settings, start, data, config })
+    let device = global.training_device(&config, processes)?;
+    fit_batch(&mut config, args, &data, &device, global)?;
+    Ok(NewRun { settings, start, data, config, device })
 }
 
-/// Fits batches into the memory, those of photos next to their cache. What was asked for stays as it is.
+/// Fits batches into the memory of the device, those of photos next to their cache. A batch that was asked for stays as it
+/// is; one of photos is refused if there is no room for it. Without photos, training does that.
 fn fit_batch(
     config: &mut TrainConfig,
     args: &TrainArgs,
-    cpu: &Cpu,
+    data: &Parts,
+    device: &Device,
     global: &Global,
 ) -> anyhow::Result<()> {
-    if args.recipe.batch_size.is_some() {
-        return Ok(());
+    let kept = photo_folder::cache_memory(data, config);
+    match args.recipe.batch_size {
+        None => config::fit_memory(config, args, kept, device, global),
+        Some(_) if args.data.is_folder() => config::check_memory(config, kept, device, "free some"),
+        Some(_) => Ok(()),
     }
-    let kept = photo_folder::cache_memory(&args.images.reading, config);
-    config::fit_memory(config, args, kept, &cpu.into(), global)
-}
-
-/// Refuses a batch of photos that was asked for where there is no room for it next to their cache. Without a cache,
-/// training does.
-fn check_batch(config: &TrainConfig, args: &TrainArgs, device: &Device) -> anyhow::Result<()> {
-    if !args.data.is_folder() || args.recipe.batch_size.is_none() {
-        return Ok(());
-    }
-    let kept = photo_folder::cache_memory(&args.images.reading, config);
-    config::check_memory(config, kept, device, "free some")
 }
 
 /// Starts a new run: loads its data, writes its configuration, creates its folder. The other processes of the group, whose
@@ -97,11 +93,10 @@ pub(in crate::verbs) fn start(
         default = runs::folder(&default_name(arch, args));
         Ok(RunFolder::examine(place(args, &default))?)
     };
-    let NewRun { settings, start, data, mut config } = configure(args, global, interrupt, examine)?;
-    let (args, cpu) = (&settings.args, &global.cpu()?);
-    let device = global.training_device(&config, group.size())?;
+    let NewRun { settings, start, data, mut config, device } =
+        configure(args, global, interrupt, group.size(), examine)?;
+    let (args, cpu) = (&settings.args, device.cpu());
     train::check_processes(&config, group.size())?;
-    check_batch(&config, args, &device)?;
     if let Some(budget) = args.recipe.budget {
         // Before it takes time. Whatever it plans, the run has another epoch.
         let total_steps = config.first_epoch().saturating_mul(config.steps_per_epoch());
@@ -115,7 +110,7 @@ pub(in crate::verbs) fn start(
             humantime::format_duration(budget)
         ));
         let folder = existing(args.out.as_deref().unwrap_or(&default));
-        let mut before = 0.0;
+        let mut feature_seconds = 0.0;
         let mut fit = |config: &mut TrainConfig| -> anyhow::Result<f64> {
             interrupt.check()?;
             announce(group, false, config, &data)?;
@@ -125,7 +120,7 @@ pub(in crate::verbs) fn start(
                     Continue(speed) => speed,
                     Break(signal) => return Err(Interrupted(signal).into()),
                 };
-            before = speed.start;
+            feature_seconds = speed.start;
             let an_epoch = config.steps_per_epoch();
             let steps = speed.steps_within(budget, an_epoch);
             // After those that another program has trained.
@@ -141,7 +136,7 @@ pub(in crate::verbs) fn start(
         planned.recipe.length = config.recipe.length;
         planned.total_steps = config.total_steps;
         overrides::freeze_within(&args.recipe, &mut planned);
-        fit_batch(&mut planned, args, cpu, global)?;
+        fit_batch(&mut planned, args, &data, &device, global)?;
         if planned.recipe != config.recipe {
             config = planned;
             fit(&mut config)?;
@@ -157,11 +152,11 @@ pub(in crate::verbs) fn start(
             }
         }
         overrides::end_freeze(&args.recipe, &mut config)?;
-        if before >= budget.as_secs_f64() {
+        if feature_seconds >= budget.as_secs_f64() {
             global.note(format!(
                 "what enters the classifier takes {} to compute, before the first step: nothing of --budget {} is \
                  left for training, so the run has one step. Give more time, or use fewer images (--limit-train)",
-                print::clock(before),
+                print::clock(feature_seconds),
                 humantime::format_duration(budget)
             ));
         }
