@@ -9,8 +9,8 @@ use super::{PHOTOS, RunError, RunFolder};
 use crate::{
     config::DataConfig,
     data::{
-        NamedPhotos, Parts, PhotoOptions, Photos, missing_photos, read_photo_names, resize_for,
-        unread_photos, write_photo_names,
+        DataError, NamedPhotos, Parts, PhotoOptions, Photos, missing_photos, read_photo_names,
+        resize_for, unread_photos, write_photo_names,
     },
 };
 
@@ -27,12 +27,17 @@ use crate::{
 /// ```
 ///
 /// # Errors
-/// If the file with their names cannot be read or is damaged.
+/// If the run is on a data set, or the file with their names cannot be read or is damaged.
 ///
 /// # Panics
 /// If there are no workers.
 pub fn open_photos(run: &RunFolder, options: PhotoOptions) -> Result<Parts, RunError> {
     let data = &run.config().data;
+    if data.photos.is_none() {
+        let message = "it is a data set, not a folder of photos: DataConfig::load loads it";
+        let (name, message) = (data.name.clone(), message.to_owned());
+        return Err(DataError::Unsuitable { name, message }.into());
+    }
     named_photos(photo_names(run.path(), Path::new(&data.name))?, data, options)
 }
 

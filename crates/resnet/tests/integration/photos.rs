@@ -14,6 +14,8 @@ use resnet::{
     train::{Outcome, StopFlag, set_epochs, train},
 };
 
+use crate::common::small_run;
+
 const CLASSES: [&str; 2] = ["circle", "square"];
 
 /// Writes ten photos of each class.
@@ -83,6 +85,14 @@ fn a_run_on_photos_is_trained_resumed_and_moved() {
     let data = open_photos(&resumed, reading()).unwrap();
     assert_eq!((names(&data), &*data.name), (began, elsewhere.to_str().unwrap()));
     assert_eq!(load_model(&run, &Default::default()).unwrap().class_names(), CLASSES);
+}
+
+#[test]
+fn a_run_on_a_data_set_has_no_photos() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = RunFolder::create(&folder.path().join("run"), &small_run::config()).unwrap();
+    let error = open_photos(&run, reading()).err().unwrap().to_string();
+    assert_eq!(error, "synthetic: it is a data set, not a folder of photos: DataConfig::load loads it");
 }
 
 #[test]
