@@ -169,7 +169,8 @@ fn a_batch_of_photos_that_does_not_fit_into_memory() {
     let s = Sandbox::new();
     write_photos(&s, &["a", "b"], 5);
     let resnet = env!("CARGO_BIN_EXE_resnet");
-    let batch = "--arch resnet18 --init none --image-size 1024 --dtype fp32 --batch-size 8 --device cpu --threads 1";
+    let batch = "--arch resnet18 --init none --image-size 1024 --dtype fp32 --batch-size 8 \
+                 --device cpu --threads 1";
     for verb in ["train photos --out deep/run", "lr-find photos"] {
         let args = format!("{verb} {batch}");
         let script = format!("ulimit -v 1000000; exec '{resnet}' {args}");

@@ -23,6 +23,7 @@ pub struct RunFolder {
     resume_from: Option<PathBuf>,
     /// Whether it has got another length since it was opened.
     has_new_length: bool,
+    /// Whether it was created by this process.
     is_new: bool,
     lock: LockedFolder,
 }
@@ -168,11 +169,6 @@ impl RunFolder {
     pub(crate) fn write_config(&self) -> Result<(), RunError> {
         let file = self.path.join(CONFIG);
         self.config.write(&file).map_err(RunError::io("write", &file))
-    }
-
-    /// Whether it was created by this process.
-    pub(crate) fn is_new(&self) -> bool {
-        self.is_new
     }
 
     /// The checkpoint to resume from, if it is another one than the last.

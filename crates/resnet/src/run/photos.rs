@@ -71,6 +71,15 @@ pub fn named_photos(
 }
 
 impl RunFolder {
+    /// Writes the names of the photos of a new run, with which it can be resumed; nothing if its data are no photos.
+    /// [`train`](crate::train::train()) does so too.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn save_photos(&self, data: &Parts) -> Result<(), RunError> {
+        RunPhotos::of(self, data).map_or(Ok(()), |photos| photos.save())
+    }
+
     /// Takes the photos of the run from another folder from now on. They must have the same names there.
     ///
     /// # Errors
@@ -128,7 +137,7 @@ impl RunPhotos {
     }
 
     /// Writes their names, and of those that were read what they are known by.
-    pub(crate) fn save(&self) -> Result<(), RunError> {
+    fn save(&self) -> Result<(), RunError> {
         let named = |photos: &Photos| (photos.list().clone(), photos.identities());
         let parts = self.parts.each_ref().map(|photos| photos.as_ref().map(named));
         write_names(&self.path, &parts)

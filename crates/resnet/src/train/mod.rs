@@ -157,8 +157,8 @@ pub fn train_in_group(
 ) -> Result<Outcome, TrainError> {
     let data = data.into();
     let mut photos = RunPhotos::of(run, &data);
-    if let Some(photos) = photos.as_ref().filter(|_| run.is_new()) {
-        photos.save().inspect_err(|_| run.abandon())?;
+    if run.resume_from().is_none() {
+        run.save_photos(&data).inspect_err(|_| run.abandon())?;
     }
     let (mut trainer, state, before) =
         prepare(group, run, data, device.into()).inspect_err(|_| run.abandon())?;

@@ -87,12 +87,32 @@ fn a_run_on_photos_is_trained_resumed_and_moved() {
     assert_eq!(load_model(&run, &Default::default()).unwrap().class_names(), CLASSES);
 }
 
+/// Whether another process created its folder or this one.
+#[test]
+fn a_run_that_has_saved_nothing_notes_its_photos() {
+    let folder = tempfile::tempdir().unwrap();
+    let [photos, run] = ["photos", "run"].map(|name| folder.path().join(name));
+    write_photos(&photos);
+    let data = PhotoSet::open(&photos, None).unwrap().into_parts(32, None, 7, reading()).unwrap();
+    let arch: Arch = "resnet8".parse().unwrap();
+    let recipe = Recipe::for_photos("fast", arch, Some(1.0), [data.train.len(), 2]).unwrap();
+    drop(RunFolder::create(&run, &TrainConfig::new(arch, recipe, &data, 7)).unwrap());
+    let resumed = RunFolder::resume(&run).unwrap();
+    let began = names(&data);
+    let (cpu, stop) = (Cpu::new(1).unwrap(), StopFlag::new(2));
+    train(&resumed, data, &cpu, &stop, &mut |_| {}).unwrap();
+    assert_eq!(names(&open_photos(&resumed, reading()).unwrap()), began);
+}
+
 #[test]
 fn a_run_on_a_data_set_has_no_photos() {
     let folder = tempfile::tempdir().unwrap();
     let run = RunFolder::create(&folder.path().join("run"), &small_run::config()).unwrap();
     let error = open_photos(&run, reading()).err().unwrap().to_string();
-    assert_eq!(error, "synthetic: it is a data set, not a folder of photos: DataConfig::load loads it");
+    assert_eq!(
+        error,
+        "synthetic: it is a data set, not a folder of photos: DataConfig::load loads it"
+    );
 }
 
 #[test]

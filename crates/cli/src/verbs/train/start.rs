@@ -170,6 +170,8 @@ pub(in crate::verbs) fn start(
     }
     check(&config, args)?;
     let run = RunFolder::create(place(args, &default), &config)?;
+    // Other processes may take long to load theirs: a run that is killed meanwhile can be resumed.
+    run.save_photos(&data).inspect_err(|_| run.abandon())?;
     Ok((run, data, device))
 }
 
