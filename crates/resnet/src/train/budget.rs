@@ -173,13 +173,12 @@ fn saving_time(trainer: &Trainer<'_>, folder: &Path, has_best: bool) -> Result<f
     Ok(seconds)
 }
 
-/// The time in which a file is written to a folder, seconds. It is removed again. Where it cannot be written, the
+/// The time in which a file is written to a folder, seconds. It is removed again. None where it cannot be written: the
 /// run will say so.
 fn writing_time(folder: &Path, write: impl FnOnce(&Path) -> io::Result<()>) -> f64 {
     let path = folder.join(format!(".resnet-speed-{}", process::id()));
     let start = Instant::now();
-    let _ = write(&path);
-    let seconds = start.elapsed().as_secs_f64();
+    let seconds = write(&path).map_or(0.0, |()| start.elapsed().as_secs_f64());
     let _ = fs::remove_file(&path);
     seconds
 }
