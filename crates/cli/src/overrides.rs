@@ -111,8 +111,7 @@ fn apply_fine_tuning(
     }
     if all.is_empty() && args.freeze_epochs.is_none() {
         // The first entry that has a layer counts: what the recipe does with the others for a part of the run stays.
-        let is_part = |freeze: &Freeze| freeze.from > 0.0 || freeze.until.is_some();
-        recipe.freeze.extend(own.into_iter().filter(is_part));
+        recipe.freeze.extend(own.into_iter().filter(|freeze| !freeze.is_whole()));
     }
     if has_frozen_epochs {
         // Until when, the length of the run says.
@@ -255,7 +254,10 @@ mod tests {
         let [own] = &tuned.freeze[..] else { panic!("{:?}", tuned.freeze) };
         let conv1 = Freeze::layers(vec!["conv1".into()]);
         assert_eq!(of("--freeze conv1"), [conv1.clone(), own.clone()]);
-        assert_eq!(of("--freeze conv1 --freeze-epochs 0"), [conv1]);
+        assert_eq!(of("--freeze conv1 --freeze-epochs 0"), [conv1.clone()]);
+        let freeze = vec![Freeze { until: Some(1.0), ..own.clone() }];
+        let whole = Recipe { freeze, ..tuned.clone() };
+        assert_eq!(applied("--freeze conv1", whole).unwrap().freeze, [conv1]);
         assert_eq!(of("--freeze backbone"), [Freeze { until: None, ..own.clone() }]);
         let error = applied("--freeze backbone --freeze-epochs 1", fast()).unwrap_err();
         assert!(error.to_string().contains("whole run"), "{error}");

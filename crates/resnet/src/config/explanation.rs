@@ -20,9 +20,8 @@ impl TrainConfig {
             counted(self.total_steps, "step")
         );
         let alone = |freeze: &Freeze| freeze.until.map(|until| until * self.total_steps as f64);
-        let is_whole = |freeze: &&Freeze| freeze.from == 0.0 && freeze.until.is_none();
         let (kept, gradual): (Vec<&Freeze>, Vec<&Freeze>) =
-            self.recipe.freeze.iter().partition(is_whole);
+            self.recipe.freeze.iter().partition(|freeze| freeze.is_whole());
         if let [freeze] = gradual[..]
             && freeze.leaves_a_step(self.total_steps)
             && let Some(steps) = alone(freeze)
@@ -78,6 +77,8 @@ mod tests {
         config.recipe.freeze.insert(0, Freeze::layers(vec!["conv1".into(), "bn1".into()]));
         let text = config.explanation().unwrap();
         assert!(text.ends_with("alone for 3 steps, then all layers but conv1, bn1 do."), "{text}");
+        config.recipe.freeze[0].until = Some(1.0);
+        assert_eq!(config.explanation().unwrap(), text);
         config.recipe.freeze.remove(0);
         config.total_steps = 1;
         config.recipe.freeze[0].until = Some(0.5);

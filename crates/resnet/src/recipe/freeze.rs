@@ -42,6 +42,11 @@ impl Freeze {
         Freeze::layers(top_modules(&backbone.map(|node| &*node.name).collect::<Vec<_>>()))
     }
 
+    /// Whether they are frozen from the first step to the last.
+    pub fn is_whole(&self) -> bool {
+        self.from == 0.0 && self.until.is_none_or(|until| until >= 1.0)
+    }
+
     /// Whether a run of so many steps leaves a step at its end in which they are not frozen.
     pub(crate) fn leaves_a_step(&self, steps: u64) -> bool {
         steps > 0 && !self.is_frozen((steps - 1) as f64 / steps as f64)
@@ -80,15 +85,13 @@ fn top_modules(nodes: &[&str]) -> Vec<String> {
 /// Whether all these nodes are frozen from the first step to the last, and their batch norms leave the running
 /// statistics alone.
 pub(super) fn is_for_good<'n>(all: &[Freeze], nodes: impl IntoIterator<Item = &'n str>) -> bool {
-    let is_whole = |freeze: &Freeze| freeze.from == 0.0 && freeze.until.is_none() && freeze.eval;
-    nodes.into_iter().all(|node| entry(all, node).is_some_and(is_whole))
+    let is_constant = |freeze: &Freeze| freeze.from == 0.0 && freeze.until.is_none() && freeze.eval;
+    nodes.into_iter().all(|node| entry(all, node).is_some_and(is_constant))
 }
 
 /// Whether a node is frozen in every step.
 pub(super) fn never_trains(all: &[Freeze], node: &str) -> bool {
-    let is_whole =
-        |freeze: &Freeze| freeze.from == 0.0 && freeze.until.is_none_or(|until| until >= 1.0);
-    entry(all, node).is_some_and(is_whole)
+    entry(all, node).is_some_and(Freeze::is_whole)
 }
 
 /// The first entry that has a node.
@@ -250,6 +253,13 @@ mod tests {
                 assert_eq!((at(until * 391 - 1), at(until * 391)), (0.0, 1.0), "{until} {epochs}");
             }
         }
+    }
+
+    #[test]
+    fn layers_are_frozen_for_the_whole_run_or_a_part() {
+        let of = |from, until| Freeze { until, ..freeze(&["conv1"], 0.0, from) }.is_whole();
+        assert!(of(0.0, None) && of(0.0, Some(1.0)));
+        assert!(!of(0.0, Some(0.5)) && !of(0.5, None) && !of(0.5, Some(1.0)));
     }
 
     #[test]
