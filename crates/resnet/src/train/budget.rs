@@ -173,7 +173,7 @@ fn saving_time(trainer: &Trainer<'_>, folder: &Path, has_best: bool) -> Result<f
     Ok(seconds)
 }
 
-/// The time in which a file is written to a folder, seconds. It is removed again. None where it cannot be written: the
+/// The time in which a file is written to a folder, seconds. It is removed again. 0 where it cannot be written: the
 /// run will say so.
 fn writing_time(folder: &Path, write: impl FnOnce(&Path) -> io::Result<()>) -> f64 {
     let path = folder.join(format!(".resnet-speed-{}", process::id()));

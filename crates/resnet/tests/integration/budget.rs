@@ -1,16 +1,20 @@
-//! What is measured for a time budget.
+//! What is measured for a time budget, by one process or several, which are threads here.
 
-use std::{fs, ops::ControlFlow, path::Path};
+use std::{fs, ops::ControlFlow, path::Path, sync::Arc, thread, time::Duration};
 
 use resnet::{
     Cpu,
     config::TrainConfig,
-    data::{Augment, Parts},
+    data::{Augment, CacheOptions, Parts},
     recipe::Freeze,
-    train::{Group, Speed, StopFlag, measure_in_group},
+    train::{CommError, Group, Speed, StopFlag, TrainError, measure_in_group, step_times},
 };
+use resnet_comm::in_process;
 
-use crate::common::small_run::{IMAGES, config, dataset};
+use crate::{
+    common::small_run::{IMAGES, config, dataset},
+    processes::{in_shards, of_photos, photos, photos_of},
+};
 
 fn measured(
     config: &TrainConfig,
@@ -67,4 +71,80 @@ fn features_that_memory_cannot_hold_are_not_counted() {
 fn a_signal_ends_it() {
     let data = Parts::from(dataset());
     assert_eq!(measured(&config(), &data, 2, None), ControlFlow::Break(2));
+}
+
+/// What this many processes come to, which all do the same.
+fn each<T: Send + 'static>(
+    processes: usize,
+    work: impl Fn(&Group) -> T + Send + Sync + 'static,
+) -> Vec<T> {
+    let work = Arc::new(work);
+    let start = |transport| {
+        let work = Arc::clone(&work);
+        thread::spawn(move || {
+            let group = Group::start(move || Ok::<_, CommError>(transport)).unwrap();
+            let end = work(&group);
+            group.finish(0).unwrap();
+            end
+        })
+    };
+    let threads: Vec<_> = in_process(processes).into_iter().map(start).collect();
+    threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+}
+
+#[test]
+fn processes_measure_a_speed_together() {
+    let folder = tempfile::tempdir().unwrap();
+    for is_frozen in [false, true] {
+        let root = folder.path().to_owned();
+        let speeds = each(2, move |group| {
+            let own = root.join(group.rank().to_string());
+            let (mut config, mut data) = (of_photos(), photos_of(&own));
+            if !is_frozen {
+                config.recipe.freeze.clear();
+            }
+            if group.rank() == 1 {
+                // Process 0 sends the weights of a run.
+                config.init_from = Some(own.join("not-here.safetensors"));
+                // Process 0 has no cache.
+                let cache = CacheOptions::Memory { bytes: 1 << 20 };
+                data.train = photos(&own.join("train"), 8, cache);
+            }
+            let (cpu, stop) = (Cpu::new(1).unwrap(), StopFlag::new(0));
+            let speed = measure_in_group(group, &config, &data, &cpu, &stop, None).unwrap();
+            speed.continue_value().unwrap()
+        });
+        assert!(speeds.iter().all(|speed| speed.step > 0.0 && speed.epoch_end > 0.0), "{speeds:?}");
+    }
+}
+
+#[test]
+fn processes_that_cannot_share_a_run_do_not_measure_it() {
+    let errors = each(3, |group| {
+        let data: Parts = dataset().into();
+        let (cpu, stop) = (Cpu::new(1).unwrap(), StopFlag::new(0));
+        measure_in_group(group, &in_shards(4), &data, &cpu, &stop, None).unwrap_err()
+    });
+    assert!(errors.iter().all(|error| matches!(error, TrainError::Shards(_))), "{errors:?}");
+}
+
+/// Where only process 1 gets the signal, both stop.
+#[test]
+fn processes_stop_measuring_together() {
+    let ends = each(2, |group| {
+        let data: Parts = dataset().into();
+        let (cpu, stop) = (Cpu::new(1).unwrap(), StopFlag::new(15 * group.rank()));
+        measure_in_group(group, &in_shards(2), &data, &cpu, &stop, None).unwrap().break_value()
+    });
+    assert_eq!(ends, [Some(15), Some(15)]);
+}
+
+#[test]
+fn steps_are_timed_until_the_first_process_has_had_its_time() {
+    let times = each(2, |group| {
+        let time = Duration::from_millis(if group.rank() == 0 { 600_000 } else { 100 });
+        step_times(group, &in_shards(2), dataset(), &Cpu::new(1).unwrap(), 2, time).unwrap()
+    });
+    assert!(!times[0].is_empty() && times[0].len() == times[1].len(), "{times:?}");
+    assert!(times.concat().iter().all(|time| time.waited <= time.step), "{times:?}");
 }
