@@ -254,7 +254,7 @@ mod tests {
         let [own] = &tuned.freeze[..] else { panic!("{:?}", tuned.freeze) };
         let conv1 = Freeze::layers(vec!["conv1".into()]);
         assert_eq!(of("--freeze conv1"), [conv1.clone(), own.clone()]);
-        assert_eq!(of("--freeze conv1 --freeze-epochs 0"), [conv1.clone()]);
+        assert_eq!(of("--freeze conv1 --freeze-epochs 0"), std::slice::from_ref(&conv1));
         let freeze = vec![Freeze { until: Some(1.0), ..own.clone() }];
         let whole = Recipe { freeze, ..tuned.clone() };
         assert_eq!(applied("--freeze conv1", whole).unwrap().freeze, [conv1]);

@@ -17,11 +17,11 @@ use axum::{
 use serde_json::json;
 
 use crate::{
+    details::{Details, Times},
     handlers::{answer, healthz, metrics, models, openapi, page, predict, predict_named, readyz},
     infer,
     problem::{Problem, Refusal},
-    service::{Details, Service},
-    work::Times,
+    service::Service,
 };
 
 /// Routes that need no token: they hold nothing of clients.

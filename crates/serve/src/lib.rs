@@ -18,6 +18,7 @@
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
 mod app;
+mod details;
 mod handlers;
 mod held;
 mod infer;

@@ -10,7 +10,7 @@ use axum::{
 };
 use serde_json::json;
 
-use crate::service::Details;
+use crate::details::Details;
 
 /// Characters of a detail, at most: some repeat what a client sent, which can be as long as its body.
 const DETAIL: usize = 1000;
@@ -43,6 +43,20 @@ impl Problem {
     /// With what the log has of the request.
     pub(crate) fn with(self, details: Details) -> Problem {
         Problem { details: Some(Box::new(details)), ..self }
+    }
+
+    /// Adds what the log has of a request to its answer.
+    pub(crate) fn with_details(
+        answer: Result<Response<Body>, Problem>,
+        details: Details,
+    ) -> Result<Response<Body>, Problem> {
+        match answer {
+            Ok(mut response) => {
+                response.extensions_mut().insert(details);
+                Ok(response)
+            }
+            Err(problem) => Err(problem.with(details)),
+        }
     }
 
     /// A request that cannot be understood.

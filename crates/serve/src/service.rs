@@ -9,14 +9,15 @@ use std::{
 };
 
 use axum::{
-    body::{Body, Bytes},
+    body::Bytes,
     extract::Request,
-    http::{Response, StatusCode, request::Parts},
+    http::{StatusCode, request::Parts},
 };
 use serde_json::Value;
 use tokio::{sync::Semaphore, time::timeout};
 
 use crate::{
+    details::{Details, Times},
     held::Held,
     log::Log,
     metrics::Metrics,
@@ -25,7 +26,7 @@ use crate::{
     request,
     served::Served,
     settings::{READ_AHEAD, Settings},
-    work::{Answer, Failed, Image, Times, Workers},
+    work::{Answer, Failed, Image, Workers},
 };
 
 /// Bytes that are made of a byte of a body, at most: in JSON a number of four bytes is written in two.
@@ -49,15 +50,6 @@ pub(crate) struct Service {
 
 /// What came of the images of a request, in its order, and what the log has of it.
 pub(crate) type Answers = (Vec<Result<Answer, Failed>>, Details);
-
-/// What the log has of a request for a model.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Details {
-    pub(crate) model: String,
-    pub(crate) images: usize,
-    /// Of each stage the longest of an image, once all images have ended.
-    pub(crate) times: Option<Times>,
-}
 
 impl Service {
     pub(crate) fn new(
@@ -119,7 +111,7 @@ impl Service {
         model: &Arc<Served>,
         images: Vec<Image>,
     ) -> Result<Answers, Problem> {
-        let mut details = Details::new(model, images.len());
+        let mut details = Details::new(&model.name, images.len());
         let places = Arc::clone(&self.queue).try_acquire_many_owned(images.len() as u32);
         let Ok(places) = places else {
             let detail = "the queue is full: try again later, or send fewer images at once";
@@ -169,26 +161,5 @@ impl Service {
         let total = parts.iter().fold(0_usize, |total, (_, bytes)| total.saturating_add(*bytes));
         let all = parts.into_iter().chain([("total_bytes", total)]);
         all.map(|(name, bytes)| (name, Value::from(bytes))).collect()
-    }
-}
-
-impl Details {
-    /// Of a request that is not computed yet.
-    pub(crate) fn new(model: &Served, images: usize) -> Details {
-        Details { model: model.name.clone(), images, times: None }
-    }
-
-    /// Adds it to an answer.
-    pub(crate) fn add_to(
-        self,
-        answer: Result<Response<Body>, Problem>,
-    ) -> Result<Response<Body>, Problem> {
-        match answer {
-            Ok(mut response) => {
-                response.extensions_mut().insert(self);
-                Ok(response)
-            }
-            Err(problem) => Err(problem.with(self)),
-        }
     }
 }

@@ -18,10 +18,11 @@ use tokio::task::block_in_place;
 
 use super::answer;
 use crate::{
+    details::Details,
     problem::Problem,
     request::{Options, photos},
     served::Served,
-    service::{Details, Service},
+    service::Service,
     work::{Answer, Failed, Image, Photo},
 };
 
@@ -115,7 +116,7 @@ async fn run(
         let detail = "the network has no heat maps: it does not end in a global pool and one \
                       linear layer";
         let problem = Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "no_heat_maps", detail);
-        return Err(problem.with(Details::new(&model, photos.files.len())));
+        return Err(problem.with(Details::new(&model.name, photos.files.len())));
     }
     let images: Vec<_> =
         photos.files.into_iter().map(|file| Image::Photo(Photo { file, heat_map })).collect();
@@ -135,7 +136,7 @@ async fn run(
         serde_json::to_vec(&predicted).expect("these types are always JSON")
     });
     let predicted = service.hold(predicted).map(|body| answer("application/json", body));
-    details.add_to(predicted)
+    Problem::with_details(predicted, details)
 }
 
 /// The error of a request without an answer for any image.

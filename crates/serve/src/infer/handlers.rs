@@ -119,10 +119,11 @@ pub(crate) async fn infer(
     let logits: Vec<f32> =
         answers.iter().flat_map(|answer| answer.logits.iter().copied()).collect();
     let output = outputs::Logits { model: &model.name, id: id.as_deref(), logits: &logits, count };
-    details.add_to(match binary {
+    let answer = match binary {
         false => output.as_json(&service),
         true => output.as_bytes(&service),
-    })
+    };
+    Problem::with_details(answer, details)
 }
 
 /// Values are the client's, and so may be an overflow.

@@ -1,9 +1,6 @@
 //! An image on its way to an answer.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
 use axum::body::Bytes;
 use resnet::{
@@ -12,7 +9,10 @@ use resnet::{
 };
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use crate::served::{Kind, Prepared, Served};
+use crate::{
+    details::Times,
+    served::{Kind, Prepared, Served},
+};
 
 /// A photo as it came.
 pub(crate) struct Photo {
@@ -45,26 +45,6 @@ pub(crate) struct Answer {
     pub(crate) map: Option<ActivationMap>,
     /// The part of the photo that the network saw.
     pub(crate) region: Option<Region>,
-}
-
-/// How long an image was in each stage.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Times {
-    pub(crate) queue: Duration,
-    pub(crate) decode: Duration,
-    /// Of its whole batch.
-    pub(crate) compute: Duration,
-}
-
-impl Times {
-    /// The longer time of each stage.
-    pub(crate) fn longest(self, other: Times) -> Times {
-        Times {
-            queue: self.queue.max(other.queue),
-            decode: self.decode.max(other.decode),
-            compute: self.compute.max(other.compute),
-        }
-    }
 }
 
 /// Why an image has no answer.

@@ -16,5 +16,5 @@ mod batch;
 mod image;
 mod threads;
 
-pub(crate) use image::{Answer, Failed, Image, Photo, Times};
+pub(crate) use image::{Answer, Failed, Image, Photo};
 pub(crate) use threads::Workers;
