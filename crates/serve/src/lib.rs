@@ -40,7 +40,7 @@ mod write_timeout;
 mod tests;
 
 pub use log::Log;
-pub use registry::ModelSource;
+pub use registry::{LoadError, ModelSource};
 pub use run::run;
 pub use server::{ServeError, Server};
 pub use settings::{Limits, Settings};

@@ -1,6 +1,7 @@
 //! The models of the service: loaded at the start, and replaced when their files change.
 
 use std::{
+    error::Error,
     fs::{self, Metadata},
     io,
     path::{Path, PathBuf},
@@ -15,6 +16,9 @@ use serde_json::json;
 
 use crate::{log::Log, metrics::Metrics, problem::Problem, served::Served, settings::Settings};
 
+/// Why a model cannot be loaded. Its text is the whole message: it contains those of its sources.
+pub type LoadError = Box<dyn Error + Send + Sync>;
+
 /// Where a model comes from.
 pub trait ModelSource: Send + Sync {
     /// The file or folder that [`ModelSource::load`] reads now; none if it cannot change.
@@ -24,7 +28,7 @@ pub trait ModelSource: Send + Sync {
     ///
     /// # Errors
     /// Why it cannot be loaded, and what to do.
-    fn load(&self) -> Result<Predictor, String>;
+    fn load(&self) -> Result<Predictor, LoadError>;
 }
 
 /// The models, the first of which is the default.
@@ -123,7 +127,7 @@ impl Registry {
     ///
     /// # Errors
     /// If one cannot be loaded.
-    pub(crate) fn load(&self) -> Result<(), String> {
+    pub(crate) fn load(&self) -> Result<(), LoadError> {
         self.entries.iter().try_for_each(|entry| self.replace(entry, &mut entry.seen()))
     }
 
@@ -147,13 +151,14 @@ impl Registry {
                     false => "the model before stays in service",
                     true => "no model is in service: the GPU of the one before was lost",
                 };
+                let error = error.to_string();
                 let fields = json!({ "model": entry.name, "error": error, "detail": kept });
                 self.log.write("load_failed", fields);
             }
         }
     }
 
-    fn replace(&self, entry: &Entry, seen: &mut Seen) -> Result<(), String> {
+    fn replace(&self, entry: &Entry, seen: &mut Seen) -> Result<(), LoadError> {
         let started = Instant::now();
         // Before it is read: a change meanwhile is seen at the next look.
         seen.loaded = entry.fingerprint();
@@ -161,10 +166,10 @@ impl Registry {
         let served = predictor.and_then(|predictor| {
             let model = predictor.model();
             if !model.is_finite {
-                return Err(format!("{}: its weights are NaN or infinite", model.path.shown()));
+                let shown = model.path.shown();
+                return Err(format!("{shown}: its weights are NaN or infinite").into());
             }
-            let served = Served::new(&entry.name, predictor, self.max_batch, self.threads);
-            served.map_err(|error| error.to_string())
+            Ok(Served::new(&entry.name, predictor, self.max_batch, self.threads)?)
         });
         let served = match served {
             Ok(served) => served,

@@ -34,7 +34,7 @@ use crate::{
     handlers::healthz,
     log::Log,
     problem::Problem,
-    registry::{ModelSource, Reload},
+    registry::{LoadError, ModelSource, Reload},
     service::Service,
     settings::{Limits, READ_AHEAD, Settings},
     unread::Unread,
@@ -66,7 +66,7 @@ pub enum ServeError {
     },
     /// A model cannot be loaded.
     #[error("{0}")]
-    Model(String),
+    Model(#[source] LoadError),
     /// The system refuses threads or signals.
     #[error("the system refuses threads or signals: {0}")]
     System(#[from] io::Error),

@@ -12,7 +12,7 @@ use resnet::{
     Cpu, give_freed_memory_back, model_file::DEMO, predictor::Predictor, run::model_path,
 };
 use resnet_formats::{Shown, brief, is_caught, read_text};
-use resnet_serve::{Limits, Log, ModelSource, Settings};
+use resnet_serve::{Limits, LoadError, Log, ModelSource, Settings};
 use serde_json::json;
 
 use crate::{
@@ -42,11 +42,11 @@ impl ModelSource for Source {
         model_path(path).ok()
     }
 
-    fn load(&self) -> Result<Predictor, String> {
+    fn load(&self) -> Result<Predictor, LoadError> {
         let note = |text: &str| self.log.write("note", json!({ "text": text }));
         let device = |work: Work<'_>| device::choose(self.device, &self.cpu, None, work, &note);
         predictor(&self.path, &self.network, self.resizing, &device, &note)
-            .map_err(|error| message(&error))
+            .map_err(|error| message(&error).into())
     }
 }
 

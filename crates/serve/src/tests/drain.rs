@@ -1,17 +1,20 @@
 //! The end: no request is lost.
 
-use resnet::predictor::Computes;
+use std::{error::Error, future};
+
+use resnet::{model_file::ModelFileError, predictor::Computes};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    sync::mpsc,
     task::JoinSet,
 };
 
 use super::{
     client::{Reply, head, post},
-    running::{Held, Running, is_prediction, photos, until},
+    running::{Held, Running, Source, is_prediction, photos, until},
 };
-use crate::{Limits, served::Kind};
+use crate::{Limits, Log, ModelSource, Server, Settings, served::Kind};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_are_answered_and_then_it_ends() {
@@ -71,4 +74,17 @@ async fn what_was_sent_before_the_end_is_answered() {
         is_prediction(&reply.json()["predictions"][0], &expected, i % files.len());
     }
     done.await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_that_cannot_be_loaded_ends_it_and_is_the_source_of_the_error() {
+    let settings = Settings { address: ([127, 0, 0, 1], 0).into(), ..Settings::default() };
+    let source: Box<dyn ModelSource> = Box::new(Source(Some("none.safetensors".into())));
+    let sources = vec![("none".to_owned(), source)];
+    let server = Server::bind(settings, sources, Log::new(|_| {})).await.unwrap();
+    let (_reload, reloads) = mpsc::channel(1);
+    let error = server.run(future::pending(), reloads).await.unwrap_err();
+    let source = error.source().expect("a model file");
+    assert!(source.is::<ModelFileError>(), "{error}");
+    assert_eq!(error.to_string(), source.to_string());
 }

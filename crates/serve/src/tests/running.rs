@@ -23,7 +23,7 @@ use serde_json::Value;
 use tokio::{sync, task, time::sleep};
 
 use crate::{
-    Limits, Log, ModelSource, ServeError, Server, Settings,
+    Limits, LoadError, Log, ModelSource, ServeError, Server, Settings,
     served::{Kind, Served},
     service::Service,
 };
@@ -46,9 +46,9 @@ impl ModelSource for Source {
         self.0.clone()
     }
 
-    fn load(&self) -> Result<Predictor, String> {
+    fn load(&self) -> Result<Predictor, LoadError> {
         let model = match &self.0 {
-            Some(path) => Model::load(path, None).map_err(|error| error.to_string())?,
+            Some(path) => Model::load(path, None)?,
             None => Model::demo(),
         };
         Ok(predictor(model))
