@@ -1,8 +1,41 @@
 //! Serves image classifiers over HTTP.
 //!
 //! [`run`] serves until a signal ends it, [`Server`] inside another program. A [`ModelSource`] says where a
-//! model comes from; it is loaded again when its file changes. [`Settings`] and [`Limits`] bound what the
-//! service takes: past a limit a request is refused at once, as a JSON problem (RFC 9457).
+//! model comes from, such as [`FromFile`]; it is loaded again when its file changes. [`Settings`] and [`Limits`]
+//! bound what the service takes: past a limit a request is refused at once, as a JSON problem (RFC 9457).
+//!
+//! ```
+//! use resnet::{Cpu, Dtype};
+//! use resnet_serve::{FromFile, Log, ModelSource, Server, Settings};
+//! use tokio::io::{AsyncReadExt, AsyncWriteExt};
+//! use tokio::{net::TcpStream, sync::{mpsc, oneshot}};
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     // A model file, a run folder, or the network that ships with the library.
+//!     let model: Box<dyn ModelSource> = Box::new(FromFile::new("demo", Dtype::Fp32, &Cpu::new(2)?));
+//!     let settings = Settings { address: ([127, 0, 0, 1], 0).into(), ..Settings::default() };
+//!     let log = Log::new(|line| eprintln!("{line}"));
+//!     let server = Server::bind(settings, vec![("demo".to_owned(), model)], log).await?;
+//!     let address = server.address(); // with the port that the system chose
+//!
+//!     let (stop, stopped) = oneshot::channel::<()>();
+//!     let (_reload, reloads) = mpsc::channel(1);
+//!     let until = async { let _ = stopped.await; };
+//!     let serving = tokio::spawn(server.run(until, reloads));
+//!
+//!     let mut client = TcpStream::connect(address).await?;
+//!     let request = "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+//!     client.write_all(request.as_bytes()).await?;
+//!     let mut answer = String::new();
+//!     client.read_to_string(&mut answer).await?;
+//!     assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+//!
+//!     drop(stop); // as does a message
+//!     serving.await??;
+//!     Ok(())
+//! }
+//! ```
 //!
 //! | path | what it does |
 //! |---|---|
@@ -19,6 +52,7 @@
 
 mod app;
 mod details;
+mod from_file;
 mod handlers;
 mod held;
 mod infer;
@@ -39,6 +73,7 @@ mod write_timeout;
 #[cfg(test)]
 mod tests;
 
+pub use from_file::FromFile;
 pub use log::Log;
 pub use registry::{LoadError, ModelSource};
 pub use run::run;
