@@ -84,6 +84,7 @@ fn is_broken_pipe(error: &(dyn std::error::Error + 'static)) -> bool {
 #[cfg(test)]
 mod tests {
     use anyhow::Context;
+    use resnet::data::DataError;
 
     use super::*;
 
@@ -92,6 +93,18 @@ mod tests {
         let cause = io::Error::other("no space");
         let error = anyhow::Error::from(cause).context("run/last: no space").context("saving");
         assert_eq!(message(&error), "saving: run/last: no space");
+    }
+
+    #[test]
+    fn a_source_is_known_and_printed_once() {
+        let cause = || io::Error::other("no process is left");
+        let errors: [anyhow::Error; 2] =
+            [TrainError::Loader(cause()).into(), DataError::Threads(cause()).into()];
+        for error in errors {
+            assert!(error.root_cause().is::<io::Error>(), "{error}");
+            assert_eq!(message(&error), error.to_string());
+            assert_eq!(message(&error).matches("no process is left").count(), 1);
+        }
     }
 
     #[test]

@@ -194,7 +194,7 @@ pub enum DataError {
     },
     /// No thread could be started.
     #[error("cannot start a thread that reads photos: {0}; end other programs and try again")]
-    Threads(io::Error),
+    Threads(#[source] io::Error),
     /// The stop flag was set.
     #[error("the download was stopped; run the command again to continue it")]
     Stopped,

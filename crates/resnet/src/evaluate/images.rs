@@ -69,7 +69,7 @@ pub enum EvaluateError {
     },
     /// Resizing the images failed.
     #[error("an image {0}")]
-    Resize(String),
+    Resize(#[from] PhotoError),
     /// Photos cannot be read.
     #[error(transparent)]
     Photos(#[from] DataError),
@@ -120,12 +120,6 @@ pub(super) fn check(
     }
 }
 
-impl From<PhotoError> for EvaluateError {
-    fn from(error: PhotoError) -> Self {
-        EvaluateError::Resize(error.to_string())
-    }
-}
-
 /// Checks that images of a size can be normalised.
 pub(super) fn check_size(
     normalisation: &Normalisation,
@@ -138,6 +132,8 @@ pub(super) fn check_size(
 
 #[cfg(test)]
 mod tests {
+    use std::error::Error;
+
     use super::*;
     use crate::data::Images;
 
@@ -160,5 +156,12 @@ mod tests {
         assert!(error(images(1, &[0]), 3).contains("3 channels, the images have 1"));
         assert!(error(images(3, &[0]), 1).contains("the normalisation 1"));
         assert!(error(images(3, &[0, 2]), 3).contains("label 2, but the network has 2"));
+    }
+
+    #[test]
+    fn why_an_image_cannot_be_resized_is_the_source_and_in_the_text() {
+        let error = EvaluateError::from(PhotoError::Empty);
+        assert_eq!(error.to_string(), "an image is empty");
+        assert!(error.source().is_some_and(|source| source.is::<PhotoError>()));
     }
 }

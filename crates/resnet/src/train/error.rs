@@ -62,7 +62,7 @@ pub enum TrainError {
     },
     /// The loader's thread cannot start.
     #[error("cannot start the thread that loads images: {0}; end other programs and try again")]
-    Loader(io::Error),
+    Loader(#[source] io::Error),
     /// The network does not fit the image size, or into memory; or its device failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
