@@ -192,12 +192,18 @@ impl Engine {
     }
 
     /// The present average, if there is one.
+    ///
+    /// # Errors
+    /// If a GPU was lost, or cannot do it.
     pub fn average(&self) -> Result<Option<&Network>, EngineError> {
         on!(&self.on, it => Ok(it.average()), it.average())
     }
 
     /// Moves the average: `average = decay average + (1 - decay) network`. In lookahead the network
     /// takes its values then. The running statistics are averaged too.
+    ///
+    /// # Errors
+    /// If a GPU was lost, or cannot do it.
     ///
     /// # Panics
     /// If the engine has none.
@@ -206,11 +212,17 @@ impl Engine {
     }
 
     /// The network that is evaluated and exported: an EMA, or else the present network.
+    ///
+    /// # Errors
+    /// If a GPU was lost, or cannot do it.
     pub fn evaluated(&self) -> Result<&Network, EngineError> {
         on!(&self.on, it => Ok(it.evaluated()), it.evaluated())
     }
 
     /// The present network, and what the optimiser keeps. A GPU's are brought once after each change.
+    ///
+    /// # Errors
+    /// If a GPU was lost, or cannot do it.
     pub fn store(&self) -> Result<(&Network, &OptimizerBuffers), EngineError> {
         on!(&self.on, it => Ok(it.store()), it.store())
     }
@@ -232,6 +244,9 @@ impl Engine {
     /// A whole step: [`Engine::backward`] and [`Engine::apply`] of a whole batch. Each of its operations is timed, on a
     /// GPU by the GPU's clock.
     ///
+    /// # Errors
+    /// If a GPU was lost, or cannot do it.
+    ///
     /// # Panics
     /// As these, or if a batch is under way.
     pub fn timed_step(
@@ -252,6 +267,9 @@ impl Engine {
     /// Forward, loss and backward of a micro-batch. Its gradients are added to those since the last
     /// update, and its batch statistics update the running statistics. A GPU calls no hooks.
     ///
+    /// # Errors
+    /// If a GPU was lost, or cannot do it.
+    ///
     /// # Panics
     /// If the micro-batch has more images than [`EngineConfig::batch`] or than its input, or none on a GPU; if a
     /// label is not below the number of classes, or [`Engine::begin`] has begun one whose result was not taken.
@@ -268,6 +286,9 @@ impl Engine {
 
     /// [`Engine::backward`] without waiting for a GPU: there the result is none, and comes with
     /// [`Engine::result`]. The next calls, [`Engine::apply`] among them, need not wait for it.
+    ///
+    /// # Errors
+    /// If a GPU was lost, or cannot do it.
     ///
     /// # Panics
     /// As [`Engine::backward`].
@@ -289,6 +310,9 @@ impl Engine {
 
     /// The result of the oldest micro-batch that [`Engine::begin`] gave none for. Waits for the GPU.
     ///
+    /// # Errors
+    /// If a GPU was lost, or cannot do it.
+    ///
     /// # Panics
     /// If there is no such micro-batch.
     pub fn result(&mut self) -> Result<StepResult, EngineError> {
@@ -302,6 +326,9 @@ impl Engine {
     /// Updates the parameters at a learning rate, or at those of the optimiser and Muon. The next micro-batch
     /// begins a new batch.
     ///
+    /// # Errors
+    /// If a GPU was lost, or cannot do it.
+    ///
     /// # Panics
     /// If there was no micro-batch since the last update, or the engine has Muon and its rate is missing.
     pub fn apply(&mut self, rates: impl Into<Rates>) -> Result<(), EngineError> {
@@ -313,6 +340,9 @@ impl Engine {
 
     /// Logits `[images][classes]` of [`Engine::evaluated`], with running statistics (PyTorch's
     /// `net.eval()`).
+    ///
+    /// # Errors
+    /// If a GPU was lost, or cannot do it.
     ///
     /// # Panics
     /// If `images` is 0 or above [`EngineConfig::eval_batch`], or the input has fewer.
@@ -331,6 +361,9 @@ impl Engine {
     /// [`Engine::backward`], while everything before the head is frozen and its batch norms use their running
     /// statistics ([`Engine::replan`]). In fp32 an image's features are the same in every batch.
     ///
+    /// # Errors
+    /// If a GPU was lost, or cannot do it.
+    ///
     /// # Panics
     /// If there are more images than [`EngineConfig::batch`], or the input has fewer.
     pub fn features(&mut self, input: Input<'_>, images: usize) -> Result<Vec<f32>, EngineError> {
@@ -339,6 +372,9 @@ impl Engine {
 
     /// What enters the head for some images in evaluation, `[images][features_len]`: [`Input::Features`] for
     /// [`Engine::evaluate`].
+    ///
+    /// # Errors
+    /// If a GPU was lost, or cannot do it.
     ///
     /// # Panics
     /// If the input has fewer images.

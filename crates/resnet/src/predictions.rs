@@ -54,6 +54,9 @@ impl Predictions {
     }
 
     /// Logits of an image: `[classes]`.
+    ///
+    /// # Panics
+    /// If there is no such image.
     pub fn logits(&self, image: usize) -> &[f32] {
         &self.logits[image * self.classes..][..self.classes]
     }
@@ -65,6 +68,9 @@ impl Predictions {
 
     /// Probability of each class of an image, in [0, 1] (`torch.softmax`). A single logit is that of a
     /// yes (`torch.sigmoid`, for `BCEWithLogitsLoss`).
+    ///
+    /// # Panics
+    /// If there is no such image.
     pub fn probabilities(&self, image: usize) -> Vec<f32> {
         let probabilities = probabilities(self.logits(image));
         probabilities.into_iter().map(|p| p as f32).collect()
@@ -72,16 +78,25 @@ impl Predictions {
 
     /// The predicted class, that with the largest logit (`torch.argmax`): the first of equal ones;
     /// NaN counts as largest.
+    ///
+    /// # Panics
+    /// If there is no such image.
     pub fn class(&self, image: usize) -> usize {
         arg_max(self.logits(image))
     }
 
     /// Probability of the predicted class, in [0, 1].
+    ///
+    /// # Panics
+    /// If there is no such image.
     pub fn confidence(&self, image: usize) -> f32 {
         probabilities(self.logits(image))[self.class(image)] as f32
     }
 
     /// Whether its probabilities are numbers: no logit is NaN, and the largest is finite.
+    ///
+    /// # Panics
+    /// If there is no such image.
     pub fn is_finite(&self, image: usize) -> bool {
         self.logits(image)[self.class(image)].is_finite()
     }
@@ -93,6 +108,9 @@ impl Predictions {
 
     /// The `k` most probable classes and their probabilities, the most probable first; all classes
     /// if there are fewer.
+    ///
+    /// # Panics
+    /// If there is no such image.
     pub fn top(&self, image: usize, k: usize) -> Vec<(usize, f32)> {
         let mut ranked: Vec<_> = self.probabilities(image).into_iter().enumerate().collect();
         ranked.sort_by(|a, b| b.1.total_cmp(&a.1));
@@ -101,6 +119,9 @@ impl Predictions {
     }
 
     /// Whether the predicted class is `label`.
+    ///
+    /// # Panics
+    /// If there is no such image.
     pub fn is_right(&self, image: usize, label: u32) -> bool {
         let class = self.class(image);
         class == label as usize && !self.logits(image)[class].is_nan()
@@ -276,6 +297,12 @@ mod tests {
         assert_eq!((confusion.row(0), confusion.row(1)), (&[1, 2][..], &[1, 0][..]));
         assert_eq!((confusion.images_of(0), confusion.count(1, 0)), (3, 1));
         assert_eq!(confusion.worst(), [(0, 1), (1, 0)]);
+    }
+
+    #[test]
+    #[should_panic(expected = "index out of bounds")]
+    fn a_class_that_does_not_exist_is_not_counted() {
+        Predictions::new(vec![0.0; 4], 2).confusion(&[0, 1]).count(0, 2);
     }
 
     #[test]

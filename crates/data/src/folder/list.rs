@@ -92,6 +92,9 @@ impl PhotoList {
     }
 
     /// Photos of each of `classes` classes.
+    ///
+    /// # Panics
+    /// If a label is not below `classes`.
     pub fn counts(&self, classes: usize) -> Vec<usize> {
         let mut counts = vec![0; classes];
         self.labels.iter().for_each(|&label| counts[label as usize] += 1);

@@ -37,6 +37,9 @@ impl Engine {
     }
 
     /// Multiplies the gradients by `factor`.
+    ///
+    /// # Errors
+    /// If a GPU was lost, or cannot do it.
     pub fn scale_gradients(&mut self, factor: f32) -> Result<(), EngineError> {
         on!(&mut self.on, it => { it.scale_gradients(factor); Ok(()) }, it.scale_gradients(factor))
     }
@@ -44,6 +47,9 @@ impl Engine {
     /// Scales the gradients so that their total norm is at most `max_norm`, as
     /// `torch.nn.utils.clip_grad_norm_`: by `max_norm / (norm + 1e-6)` if that is less than 1. Those of
     /// frozen parameters do not count.
+    ///
+    /// # Errors
+    /// If a GPU was lost, or cannot do it.
     pub fn clip_grad_norm(&mut self, max_norm: f64) -> Result<(), EngineError> {
         on!(&mut self.on, it => { it.clip_grad_norm(max_norm); Ok(()) }, it.clip_grad_norm(max_norm))
     }

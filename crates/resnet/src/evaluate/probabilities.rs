@@ -30,6 +30,9 @@ impl Probabilities {
     }
 
     /// Probability of each class of an image, if it has any.
+    ///
+    /// # Panics
+    /// If there is no such image.
     pub fn of(&self, image: usize) -> Option<&[f32]> {
         self.is_known[image].then(|| &self.values[image * self.classes..][..self.classes])
     }

@@ -33,16 +33,25 @@ impl Confusion {
     }
 
     /// Images of the class `truth` that are predicted as `predicted`.
+    ///
+    /// # Panics
+    /// If there is no such class.
     pub fn count(&self, truth: usize, predicted: usize) -> u64 {
-        self.counts[truth * self.classes + predicted]
+        self.row(truth)[predicted]
     }
 
     /// Images of the class `truth`.
+    ///
+    /// # Panics
+    /// If there is no such class.
     pub fn images_of(&self, truth: usize) -> u64 {
         self.row(truth).iter().sum()
     }
 
     /// Predictions for images of the class `truth`: `[predicted]`, a count for each class.
+    ///
+    /// # Panics
+    /// If there is no such class.
     pub fn row(&self, truth: usize) -> &[u64] {
         &self.counts[truth * self.classes..][..self.classes]
     }

@@ -28,6 +28,9 @@ impl ClassWeights {
     /// The weights of `classes` classes, for training images of these labels. Classes without images
     /// have 1 by the rule.
     ///
+    /// # Panics
+    /// If a label is not below `classes`, and there is a rule.
+    ///
     /// ```
     /// use resnet::recipe::ClassWeights;
     /// // sklearn.utils.class_weight.compute_class_weight("balanced", classes=[0, 1], y=[0, 0, 0, 1])
