@@ -44,6 +44,8 @@
 //! [`Network`] adds parameters and running statistics, under PyTorch's names. A plan runs a network
 //! on batches; an [`engine`] trains it. A [`Model`](model_file::Model) is a network with its class
 //! names and preprocessing, as a file has them.
+//!
+//! Errors say what is wrong, and name the option or the command of the program that mends it (`--lr`, `resnet data fetch`) as well.
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
