@@ -59,9 +59,9 @@ pub(crate) fn note_preprocessing(model: &Model, note: &dyn Fn(&str)) {
 pub(crate) fn run_of(model: &Path) -> Option<&Path> {
     let folder = model.parent().filter(|_| model != Path::new(DEMO))?;
     let config = folder.join(CONFIG);
-    let is_beside = |checkpoint: &str| folder.join(checkpoint).is_file();
+    let is_there = |checkpoint: &str| folder.join(checkpoint).is_file();
     let is_run = config.is_file()
-        && ([LAST, BEST].into_iter().any(is_beside) || TrainConfig::read(&config).is_ok());
+        && ([LAST, BEST].into_iter().any(is_there) || TrainConfig::read(&config).is_ok());
     is_run.then_some(folder)
 }
 

@@ -75,7 +75,7 @@ fn test_images_are_resized_as_options_and_file_say() {
 }
 
 #[test]
-fn test_time_augmentation_is_given_beside_the_plain_accuracy() {
+fn test_time_augmentation_is_given_next_to_the_plain_accuracy() {
     let s = Sandbox::new();
     // Untrained, so that views disagree.
     let arch: Arch = "resnet8".parse().unwrap();

@@ -388,7 +388,7 @@ fn an_experiment_on_photos_is_continued() {
 }
 
 #[test]
-fn a_table_may_lie_beside_the_folder_of_its_photos() {
+fn a_table_may_lie_next_to_the_folder_of_its_photos() {
     let s = Sandbox::new();
     write_photos(&s, &["cat", "dog"], 6);
     let row = |(class, index)| format!("photos/{class}/{index:02}.ppm,{class}\n");

@@ -125,7 +125,7 @@ impl Workspace {
         Ok(path)
     }
 
-    /// Moves the staged files into place, and writes a file of class names beside them if it has a name.
+    /// Moves the staged files into place, and writes a file of class names next to them if it has a name.
     pub(super) fn install(
         self,
         files: &[PublishedFile],

@@ -88,15 +88,15 @@ pub(super) fn layout(root: &Path, walk: &mut Walk<'_>) -> Result<Layout, DataErr
     Ok(Layout { train, validation, test, notes })
 }
 
-/// The folders of the parts, as [`Part`] orders them, and those beside them.
+/// The folders of the parts, as [`Part`] orders them, and the other folders next to them.
 #[derive(Default)]
 struct Parts {
     names: [Option<String>; 3],
     others: Vec<OsString>,
 }
 
-/// The parts of a folder that has a folder `train`, and beside it other parts or nothing: then it is no
-/// class. But if it has photos without folders, and there are folders beside it that are no parts, the
+/// The parts of a folder that has a folder `train`, and next to it other parts or nothing: then it is no
+/// class. But if it has photos without folders, and there are folders next to it that are no parts, the
 /// class of trains is meant.
 fn parts(root: &Path, top: &Content, walk: &mut Walk<'_>) -> Result<Parts, DataError> {
     let mut parts = Parts::default();

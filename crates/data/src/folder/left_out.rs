@@ -91,7 +91,7 @@ impl LeftOut {
     }
 }
 
-/// Names of files and folders that systems and programs put beside photos.
+/// Names of files and folders that systems and programs put next to photos.
 const CLUTTER: [&str; 8] = [
     "__MACOSX",
     "Thumbs.db",

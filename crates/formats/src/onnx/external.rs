@@ -1,4 +1,4 @@
-//! Values that a file keeps in another one beside it.
+//! Values that a file keeps in another one next to it.
 
 use std::{
     collections::HashMap,

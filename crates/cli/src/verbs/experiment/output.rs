@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_has_what_was_found_beside_the_paper() {
+    fn the_table_has_what_was_found_next_to_that_of_the_paper() {
         let runs = [
             run("plain20", 0, &[55.0, 18.0]),
             run("resnet20", 0, &[45.0, 12.0]),

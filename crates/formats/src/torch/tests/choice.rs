@@ -107,7 +107,7 @@ fn a_file_without_a_model_says_what_it_holds() {
 }
 
 #[test]
-fn tensors_beside_other_things_are_a_state_dict() {
+fn tensors_among_other_things_are_a_state_dict() {
     let checkpoint = load(dict(&[("a", one()), ("epoch", int(3))]));
     assert_eq!(checkpoint.layout, TorchLayout::StateDict);
     assert_eq!(names(&checkpoint), ["a"]);

@@ -69,11 +69,11 @@ fn a_head_may_have_any_name() {
     for head in ["fc.1", "fc.0", "classifier", "head.fc", "last_linear", "predictor.2"] {
         let inside = renamed(|name| format!("net.{}", name.replace("fc.", &format!("{head}."))));
         assert_eq!(notes_of(inside), [""; 0], "{head}");
-        let beside = renamed(|name| match name.strip_prefix("fc.") {
+        let next_to_it = renamed(|name| match name.strip_prefix("fc.") {
             Some(rest) => format!("{head}.{rest}"),
             None => format!("backbone.{name}"),
         });
-        assert_eq!(notes_of(beside), [""; 0], "{head}");
+        assert_eq!(notes_of(next_to_it), [""; 0], "{head}");
     }
     // Without a bias.
     let mut bare = usual();
