@@ -1,4 +1,4 @@
-//! The reference of every command and option, as Markdown.
+//! docs/reference.md: every command and option of the program, as Markdown.
 
 use std::fmt::Write;
 

@@ -45,7 +45,8 @@
 //! on batches; an [`engine`] trains it. A [`Model`](model_file::Model) is a network with its class
 //! names and preprocessing, as a file has them.
 //!
-//! Errors say what is wrong, and name the option or the command of the program that mends it (`--lr`, `resnet data fetch`) as well.
+//! Errors say what is wrong, and name the option or the command of the program that mends it (`--lr`,
+//! `resnet data fetch`) as well.
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 

@@ -6,7 +6,7 @@ mod common;
 mod completions;
 mod convert;
 mod devices;
-mod earlier;
+mod earlier_versions;
 mod eval;
 mod experiment;
 mod features;
