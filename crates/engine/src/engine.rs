@@ -59,8 +59,9 @@ use crate::{
 /// ```
 ///
 /// # Errors
-/// A call fails if the GPU was lost, or cannot do what is asked. The engine can then not be used; what was
-/// stored before stays good. On the processor only [`Engine::new`] and [`Engine::replan`] fail.
+/// A call fails if the GPU was lost, or cannot do what is asked. The engine can then not be used, unless the error
+/// is [`EngineError::CpuOnly`]; what was stored before stays good. On the processor only [`Engine::new`] and
+/// [`Engine::replan`] fail.
 #[derive(Debug)]
 pub struct Engine {
     on: On,
@@ -230,10 +231,11 @@ impl Engine {
     /// The summary of a training step. [`Hooks::done`] names its operations by their index; the
     /// update is the last.
     ///
-    /// # Panics
+    /// # Errors
     /// On a GPU.
-    pub fn plan_summary(&self) -> PlanSummary {
-        self.on_cpu().plan_summary()
+    pub fn plan_summary(&self) -> Result<PlanSummary, EngineError> {
+        let engine = self.on_cpu().ok_or(EngineError::CpuOnly("the summary of a plan"))?;
+        Ok(engine.plan_summary())
     }
 
     /// The operations of a training step, of which the update is the last: what a [`Profiler`] is made of.
@@ -265,10 +267,10 @@ impl Engine {
     }
 
     /// Forward, loss and backward of a micro-batch. Its gradients are added to those since the last
-    /// update, and its batch statistics update the running statistics. A GPU calls no hooks.
+    /// update, and its batch statistics update the running statistics.
     ///
     /// # Errors
-    /// If a GPU was lost, or cannot do it.
+    /// If the GPU was lost. On a GPU also if there are hooks: it calls none, and computes nothing then.
     ///
     /// # Panics
     /// If the micro-batch has more images than [`EngineConfig::batch`] or than its input, or none on a GPU; if a
@@ -288,7 +290,7 @@ impl Engine {
     /// [`Engine::result`]. The next calls, [`Engine::apply`] among them, need not wait for it.
     ///
     /// # Errors
-    /// If a GPU was lost, or cannot do it.
+    /// As [`Engine::backward`].
     ///
     /// # Panics
     /// As [`Engine::backward`].
@@ -301,7 +303,11 @@ impl Engine {
         let result = on!(
             &mut self.on,
             it => Some(it.backward(micro_batch, accumulate, hooks)),
-            it.begin(micro_batch, accumulate).map(|()| None)?
+            if hooks.is_noop() {
+                it.begin(micro_batch, accumulate).map(|()| None)?
+            } else {
+                return Err(EngineError::CpuOnly("a step with hooks"));
+            }
         );
         // Only now: the step above may panic.
         self.under_way = true;
@@ -390,23 +396,20 @@ impl Engine {
         )
     }
 
-    /// The engine on the processor.
-    fn on_cpu(&self) -> &CpuEngine {
+    /// The engine on the processor, if that computes.
+    fn on_cpu(&self) -> Option<&CpuEngine> {
         match &self.on {
-            On::Cpu(engine) => engine,
+            On::Cpu(engine) => Some(engine),
             #[cfg(feature = "gpu")]
-            On::Gpu(_) => panic!("{ONLY_ON_CPU}"),
+            On::Gpu(_) => None,
         }
     }
 
-    fn on_cpu_mut(&mut self) -> &mut CpuEngine {
+    fn on_cpu_mut(&mut self) -> Option<&mut CpuEngine> {
         match &mut self.on {
-            On::Cpu(engine) => engine,
+            On::Cpu(engine) => Some(engine),
             #[cfg(feature = "gpu")]
-            On::Gpu(_) => panic!("{ONLY_ON_CPU}"),
+            On::Gpu(_) => None,
         }
     }
 }
-
-#[cfg(feature = "gpu")]
-const ONLY_ON_CPU: &str = "only the processor's engine has this";

@@ -12,7 +12,7 @@ pub enum EngineError {
     /// The plan cannot be made.
     #[error(transparent)]
     Plan(#[from] PlanError),
-    /// A setting that only the processor has.
+    /// A setting or a call that only the processor has.
     #[error("{0} is not available on a GPU")]
     CpuOnly(&'static str),
     /// The GPU failed, or cannot do it.

@@ -2,7 +2,8 @@
 //!
 //! Implement [`Hooks`] and pass it to [`Engine::backward`](crate::Engine::backward). Distributed
 //! training sums statistics and gradients over the machines in these callbacks, as
-//! `torch.nn.SyncBatchNorm` and `DistributedDataParallel` do.
+//! `torch.nn.SyncBatchNorm` and `DistributedDataParallel` do. Only the processor calls hooks: on a GPU, pass
+//! `&mut ()`.
 
 use std::ops::Range;
 
@@ -13,6 +14,11 @@ use resnet_network::graph::NodeId;
 /// The calls come in the order of the program. It is the same for every micro-batch, also for an
 /// empty one, so machines that train one network can communicate in the callbacks.
 pub trait Hooks {
+    /// Whether none of the methods does anything: what a GPU needs, which calls none.
+    fn is_noop(&self) -> bool {
+        false
+    }
+
     /// Called after each operation, with its index in the program.
     fn done(&mut self, operation: usize) {
         let _ = operation;
@@ -40,9 +46,17 @@ pub trait Hooks {
     }
 }
 
-impl Hooks for () {}
+impl Hooks for () {
+    fn is_noop(&self) -> bool {
+        true
+    }
+}
 
 impl<H: Hooks> Hooks for Option<H> {
+    fn is_noop(&self) -> bool {
+        self.as_ref().is_none_or(Hooks::is_noop)
+    }
+
     fn done(&mut self, operation: usize) {
         self.iter_mut().for_each(|hooks| hooks.done(operation));
     }

@@ -7,28 +7,32 @@ impl Engine {
     /// The gradients since the last update, in the order of [`Network::values`](resnet_network::Network::values).
     /// Of [frozen](Engine::replan) parameters they need not be computed: what is there means nothing.
     ///
-    /// # Panics
+    /// # Errors
     /// On a GPU.
-    pub fn gradients(&self) -> &[f32] {
-        self.on_cpu().gradients()
+    pub fn gradients(&self) -> Result<&[f32], EngineError> {
+        Ok(self.on_cpu().ok_or(GRADIENTS)?.gradients())
     }
 
     /// The same, to be changed before the update: summed over machines, or clipped.
     ///
-    /// # Panics
+    /// # Errors
     /// On a GPU.
-    pub fn gradients_mut(&mut self) -> &mut [f32] {
-        self.on_cpu_mut().gradients_mut()
+    pub fn gradients_mut(&mut self) -> Result<&mut [f32], EngineError> {
+        Ok(self.on_cpu_mut().ok_or(GRADIENTS)?.gradients_mut())
     }
 
     /// Takes the gradients, and gives memory for others: the next micro-batch starts new sums, whatever `memory`
     /// held. They are the sum of those since the last update or the last call.
     ///
+    /// # Errors
+    /// On a GPU.
+    ///
     /// # Panics
-    /// If there is not a value for each parameter, or on a GPU.
-    pub fn take_gradients(&mut self, memory: &mut Vec<f32>) {
-        self.on_cpu_mut().take_gradients(memory);
+    /// If there is not a value for each parameter.
+    pub fn take_gradients(&mut self, memory: &mut Vec<f32>) -> Result<(), EngineError> {
+        self.on_cpu_mut().ok_or(GRADIENTS)?.take_gradients(memory);
         self.under_way = false;
+        Ok(())
     }
 
     /// Drops the gradients since the last update.
@@ -57,9 +61,12 @@ impl Engine {
     /// The running statistics, in the order of [`Network::running_values`](resnet_network::Network::running_values),
     /// and the `num_batches_tracked` of each batch norm: to be combined with those of other parts of a batch.
     ///
-    /// # Panics
+    /// # Errors
     /// On a GPU.
-    pub fn running_mut(&mut self) -> (&mut [f32], &mut [i64]) {
-        self.on_cpu_mut().running_mut()
+    pub fn running_mut(&mut self) -> Result<(&mut [f32], &mut [i64]), EngineError> {
+        let engine = self.on_cpu_mut();
+        Ok(engine.ok_or(EngineError::CpuOnly("a change of running statistics"))?.running_mut())
     }
 }
+
+const GRADIENTS: EngineError = EngineError::CpuOnly("access to gradients");

@@ -29,6 +29,15 @@ impl Hooks for Seen {
     }
 }
 
+/// A GPU takes only these: it calls none.
+#[test]
+fn hooks_say_whether_they_do_nothing() {
+    assert!(().is_noop());
+    assert!(None::<Seen>.is_noop());
+    assert!(!Seen::default().is_noop());
+    assert!(!Some(Seen::default()).is_noop());
+}
+
 fn plan(net: &Network, batch: usize) -> TrainPlan {
     let cpu = Cpu::new(1).unwrap();
     TrainPlan::new(net.graph(), Dtype::Fp32, batch, SIDES[0], SIDES[1], &cpu).unwrap()

@@ -188,7 +188,7 @@ pub(crate) fn training(c: &mut Caller<'_>, cpu: &Cpu) {
     if !c.site("an update before a part", false, &[true]) {
         let step = engine.backward(part, &mut ()).unwrap();
         c.finite(&[step.loss as f32]);
-        c.finite(engine.gradients());
+        c.finite(engine.gradients().unwrap());
     }
     engine.apply(0.1).unwrap();
     let n = c.site("images", case.images, &[0, case.batch + 1, 1 << 62, usize::MAX]);

@@ -14,7 +14,12 @@ use super::{
     shards::{Begun, Said, ShardHooks, exchange},
     trainer::Trainer,
 };
-use crate::{data::Batch, engine::StepResult, graph::NodeId, optim::Rates};
+use crate::{
+    data::Batch,
+    engine::{EngineError, StepResult},
+    graph::NodeId,
+    optim::Rates,
+};
 
 impl Trainer<'_> {
     /// [`Trainer::step`] by this process's shards of a batch.
@@ -28,7 +33,7 @@ impl Trainer<'_> {
         let (group, parallel) = (self.group, self.config.recipe.parallel);
         let planned = shards.first().map_or(0, |shard| shard.whole);
         let mut sums = std::mem::take(&mut self.sums);
-        sums.spare.resize(self.engine.gradients().len(), 0.0);
+        sums.spare.resize(self.engine.gradients()?.len(), 0.0);
         let (network, _) = self.engine.store()?;
         let start = (network.running_values().to_vec(), network.all_batches_tracked().to_vec());
         let buckets = Buckets::new(group, parallel.wire, BUCKET_BYTES);
@@ -36,7 +41,7 @@ impl Trainer<'_> {
         let (mut said, mut moved) = (Vec::<Said>::new(), Vec::new());
         for (index, batch) in shards.iter().enumerate() {
             let is_last = index + 1 == shards.len();
-            self.set_running(&start);
+            self.set_running(&start)?;
             let mut hooks = ShardHooks {
                 group,
                 sync: parallel.sync_batch_norm.then_some(Ok(())),
@@ -58,14 +63,14 @@ impl Trainer<'_> {
                 sums.running.complete(Wire::Fp32, 0, &mut moved);
             } else {
                 sums.running.push(Wire::Fp32, &mut moved);
-                self.engine.take_gradients(&mut sums.spare);
+                self.engine.take_gradients(&mut sums.spare)?;
                 sums.gradients.push(parallel.wire, &mut sums.spare);
             }
         }
         let moved = (!parallel.sync_batch_norm).then(|| group.sum(moved, Wire::Fp32));
         let buckets = buckets.expect("a process has a shard");
         let computed = Instant::now();
-        buckets.finish(self.engine.gradients_mut())?;
+        buckets.finish(self.engine.gradients_mut()?)?;
         let moved = moved.map(|moved| moved.wait()).transpose()?;
         let ([loss, weight, images, correct], stop) = exchange(group, &said, stop)?;
         if group.size() > 1 {
@@ -79,7 +84,7 @@ impl Trainer<'_> {
 
         if images == 0.0 {
             // None of its photos can be used.
-            self.set_running(&start);
+            self.set_running(&start)?;
             self.engine.drop_gradients();
             let result = Some(StepResult { loss: 0.0, correct: 0 });
             return Ok(Begun { result, images: 0, stop, waited });
@@ -87,7 +92,7 @@ impl Trainer<'_> {
         if let Some(moved) = moved {
             let before = start.0.iter().zip(&moved);
             let now = before.map(|(before, moved)| before + moved / images as f32).collect();
-            self.set_running(&(now, start.1.clone()));
+            self.set_running(&(now, start.1.clone()))?;
         }
         self.count_batch(&start.1)?;
         let factor = planned as f64 / weight;
@@ -99,16 +104,20 @@ impl Trainer<'_> {
         Ok(Begun { result, images: images as usize, stop, waited })
     }
 
-    fn set_running(&mut self, (values, batches_tracked): &(Vec<f32>, Vec<i64>)) {
-        let (running, tracked) = self.engine.running_mut();
+    fn set_running(
+        &mut self,
+        (values, batches_tracked): &(Vec<f32>, Vec<i64>),
+    ) -> Result<(), EngineError> {
+        let (running, tracked) = self.engine.running_mut()?;
         running.copy_from_slice(values);
         tracked.copy_from_slice(batches_tracked);
+        Ok(())
     }
 
     /// Counts one batch, however many shards it had: `num_batches_tracked`.
     fn count_batch(&mut self, before: &[i64]) -> Result<(), TrainError> {
         let norms: Vec<NodeId> = self.engine.store()?.0.norms().collect();
-        let (_, tracked) = self.engine.running_mut();
+        let (_, tracked) = self.engine.running_mut()?;
         for ((tracked, before), norm) in tracked.iter_mut().zip(before).zip(norms) {
             let counts = !self.plan.is_in_eval(norm);
             *tracked = before.wrapping_add(i64::from(counts));

@@ -145,7 +145,7 @@ fn trained(
     for (step, (values, labels)) in batches.cycle().take(steps).enumerate() {
         let targets = Targets::labels(labels, 0.0);
         engine.backward(MicroBatch::whole(Input::Nchw(values), targets), &mut ())?;
-        engine.gradients_mut().iter_mut().zip(&learns).for_each(|(g, learns)| *g *= learns);
+        engine.gradients_mut()?.iter_mut().zip(&learns).for_each(|(g, learns)| *g *= learns);
         engine.apply(RATE * (1.0 - step as f32 / steps as f32))?;
     }
     Ok(engine.store()?.0.state_dict())

@@ -9,7 +9,8 @@ use resnet::{
     config::TrainConfig,
     data::Normalisation,
     engine::{
-        DeviceEvalPlan, Engine, EngineConfig, EngineError, Input, MicroBatch, StepResult, Targets,
+        DeviceEvalPlan, Engine, EngineConfig, EngineError, Hooks, Input, MicroBatch, StepResult,
+        Targets,
         gpu::{Gpu, devices},
     },
     graph::Op,
@@ -245,4 +246,33 @@ fn what_only_the_processor_does_is_refused_by_name() {
         error.to_string()
     };
     assert!(refused("shards", &|recipe| recipe.parallel.shards = 2).contains("--shards"));
+}
+
+/// Hooks that would do something, if they were called.
+struct AnyHooks;
+
+impl Hooks for AnyHooks {}
+
+#[test]
+fn what_only_the_processor_has_is_an_error_and_the_engine_goes_on() {
+    let Some(device) = device() else { return };
+    let config = EngineConfig {
+        batch: BATCH,
+        eval_batch: BATCH,
+        height: SIDE,
+        width: SIDE,
+        ..EngineConfig::default()
+    };
+    let mut engine = Engine::new(network(), &config, &device).unwrap();
+    let (pixels, normalisation) = images();
+    let targets = Targets::labels(&[1; BATCH], 0.0);
+    let batch = MicroBatch::whole(Input::Bytes(&pixels, &normalisation), targets);
+    let error = engine.backward(batch, &mut AnyHooks).unwrap_err();
+    assert_eq!(error.to_string(), "a step with hooks is not available on a GPU");
+    assert!(matches!(engine.gradients_mut(), Err(EngineError::CpuOnly(_))));
+    assert!(matches!(engine.running_mut(), Err(EngineError::CpuOnly(_))));
+    assert!(matches!(engine.plan_summary(), Err(EngineError::CpuOnly(_))));
+    let first = engine.backward(batch, &mut ()).unwrap();
+    engine.apply(0.01).unwrap();
+    assert!(engine.backward(batch, &mut ()).unwrap().loss < first.loss);
 }
