@@ -13,10 +13,10 @@
 //! Each of these pages has a short example. The programs are in `crates/resnet/examples`:
 //! `cargo run --release -p resnet --example 01_forward`.
 //!
-//! Depend on the crate by its path, `resnet = { path = ".../crates/resnet" }`; it re-exports the crates
-//! below it. Examples on their pages import `resnet_engine`, `resnet_network`, `resnet_data` and
-//! `resnet_kernels`: here these are [`engine`], [`network`], [`graph`] and [`models`], [`data`], and
-//! [`Cpu`] and [`Dtype`].
+//! Depend on the crate by its path, `resnet = { path = ".../crates/resnet" }`; it re-exports what its
+//! signatures have of the crates below it. Examples on their pages import `resnet_engine`, `resnet_network`, `resnet_data`,
+//! `resnet_formats` and `resnet_kernels`: here these are [`engine`], [`network`], [`graph`] and [`models`], [`data`],
+//! [`formats`], and [`Cpu`], [`Dtype`] and [`Isa`].
 //!
 //! Further tasks: the paper's experiments ([`experiment`]), evaluate a model ([`evaluate`]), export to
 //! ONNX ([`onnx`]), draw class activation maps ([`cam`]), count parameters and multiply-accumulates ([`summary`](mod@summary)).
@@ -71,7 +71,12 @@ pub use resnet_data as data;
 #[doc(inline)]
 pub use resnet_engine::{self as engine, Device, optim, profile};
 #[doc(inline)]
-pub use resnet_kernels::{Cpu, Dtype, give_freed_memory_back};
+pub use resnet_formats as formats;
+#[doc(inline)]
+pub use resnet_kernels::{
+    Algorithms, Bandwidth, Cpu, CpuError, Dtype, Isa, IsaError, UnknownDtype,
+    give_freed_memory_back,
+};
 #[doc(inline)]
 pub use resnet_network::{Arch, Graph, Network, graph, models, network, preprocess, random};
 

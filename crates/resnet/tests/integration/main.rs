@@ -7,6 +7,7 @@ mod allocation;
 mod budget;
 mod cam;
 mod common;
+mod facade;
 mod files;
 mod going_back;
 mod golden;
