@@ -83,7 +83,7 @@ fn metadata(state: &State, config: &TrainConfig, device: &str) -> Metadata {
     let data = &config.data;
     let resize = data.photos.as_ref().map(|photos| (key::RESIZE, json(&photos.resize)));
     [
-        (key::FORMAT_VERSION, json(&version(Some(&data.normalisation)))),
+        (key::VERSION, json(&version(Some(&data.normalisation)))),
         (key::ARCH, config.arch.to_string()),
         (key::CLASSES, json(&data.classes)),
         (key::IMAGE_SIZE, json(&data.image_size)),

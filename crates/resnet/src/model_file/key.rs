@@ -1,7 +1,7 @@
 //! Keys of a model file's metadata. Values are JSON unless stated otherwise.
 
 /// Version of this layout: see [`FORMAT_VERSION`](super::FORMAT_VERSION).
-pub const FORMAT_VERSION: &str = "format_version";
+pub const VERSION: &str = "format_version";
 /// Name of the architecture, as text.
 pub const ARCH: &str = "arch";
 /// Class names, in label order.

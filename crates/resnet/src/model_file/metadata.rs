@@ -14,7 +14,7 @@ pub(crate) fn json(value: &(impl Serialize + ?Sized)) -> String {
 
 /// Refuses files of later versions.
 pub(crate) fn check_version(path: &Path, metadata: &Metadata) -> Result<(), ModelFileError> {
-    match entry::<u32>(path, metadata, key::FORMAT_VERSION)? {
+    match entry::<u32>(path, metadata, key::VERSION)? {
         Some(found) if found > FORMAT_VERSION => {
             Err(ModelFileError::Version { path: path.to_owned(), found })
         }

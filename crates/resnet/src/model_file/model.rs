@@ -102,7 +102,7 @@ impl Model {
         let not_finite = not_finite(path, &tensors);
         let is_finite = not_finite.is_none();
         notes.extend(not_finite);
-        let is_foreign = !metadata.contains_key(key::FORMAT_VERSION);
+        let is_foreign = !metadata.contains_key(key::VERSION);
         if is_foreign && !format.is_folder() {
             check_class_names(path, &mut metadata, graph.classes(), &mut notes);
         }

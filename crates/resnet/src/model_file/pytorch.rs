@@ -13,7 +13,7 @@ pub(super) fn of_torch(file: torch::Checkpoint, weights: &Weights) -> Contents {
     let torch::Checkpoint { layout, model, optimizer, optimizer_note, scalars, .. } = &file;
     let mut metadata: Metadata = scalars.iter().filter_map(to_metadata).collect();
     let mut notes = Vec::new();
-    if !metadata.contains_key(key::FORMAT_VERSION) {
+    if !metadata.contains_key(key::VERSION) {
         // Other programs have other names for architectures: see `of_others`.
         metadata.retain(|key, _| key == key::ARCH);
         if let Some(classes) = class_names(scalars) {

@@ -98,7 +98,7 @@ impl Model {
     /// The metadata of a file, by the keys of [`key`].
     fn metadata(&self) -> Metadata {
         let entries = [
-            (key::FORMAT_VERSION, Some(json(&version(self.normalisation.as_ref())))),
+            (key::VERSION, Some(json(&version(self.normalisation.as_ref())))),
             (key::ARCH, Some(self.arch.to_string())),
             (key::CLASSES, self.classes.as_ref().map(json)),
             (key::IMAGE_SIZE, Some(json(&self.image_size))),

@@ -46,7 +46,7 @@ pub(super) fn of_safetensors(
 ) -> Result<Contents, ModelFileError> {
     let mut tensors = tensors;
     let mut state = take(&mut tensors, OPTIMIZER);
-    let is_own = metadata.contains_key(key::FORMAT_VERSION);
+    let is_own = metadata.contains_key(key::VERSION);
     let [ema, slow] = [EMA, LOOKAHEAD]
         .map(|prefix| if is_own { take(&mut tensors, prefix) } else { NamedTensors::new() });
     // Other programs mean other things by these keys.

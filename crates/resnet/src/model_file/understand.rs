@@ -59,7 +59,7 @@ pub(super) fn understand(
     } = contents;
     check_version(path, &metadata)?;
     let wrong = |message| ModelFileError::Network { path: path.to_owned(), message };
-    let is_own = metadata.contains_key(key::FORMAT_VERSION) || format == FileFormat::Onnx;
+    let is_own = metadata.contains_key(key::VERSION) || format == FileFormat::Onnx;
     let weights = not_yet_chosen(&asked.weights, key.as_deref());
     let mut head = Ok(());
     let mut stated = None;

@@ -68,7 +68,7 @@ fn understand(model: &Model) -> Result<Import, String> {
         match_arch(&graph).or_else(|| match_without(&graph, &idle)).ok_or_else(foreign)?;
     let mut metadata = model.metadata.clone();
     let mut notes = Vec::new();
-    let is_own = metadata.contains_key(key::FORMAT_VERSION);
+    let is_own = metadata.contains_key(key::VERSION);
     if !is_own {
         notes.extend(leave_out_unreadable(&mut metadata));
     }
