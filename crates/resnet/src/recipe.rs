@@ -272,7 +272,7 @@ impl Recipe {
 
     /// Whether a batch norm uses its running statistics at a step, which counts from 0, and does not move
     /// them.
-    pub fn is_in_eval(&self, norm: &str, step: u64, steps: impl Into<RunSteps>) -> bool {
+    pub(crate) fn is_in_eval(&self, norm: &str, step: u64, steps: impl Into<RunSteps>) -> bool {
         freeze::is_in_eval(&self.freeze, norm, step, steps)
     }
 
@@ -291,7 +291,7 @@ impl Recipe {
 
     /// Whether only the head of a network trains, from the first step to the last, and everything before it
     /// computes the same in every step.
-    pub fn trains_only_the_head(&self, graph: &Graph) -> bool {
+    pub(crate) fn trains_only_the_head(&self, graph: &Graph) -> bool {
         let nodes = graph.nodes().iter();
         let backbone = nodes.filter(|node| node.has_parameters() && node.op != Op::Linear);
         freeze::is_for_good(&self.freeze, backbone.map(|node| &*node.name))

@@ -44,26 +44,26 @@ impl fmt::Display for FileFormat {
 
 /// A model's tensors, metadata and optimiser.
 #[derive(Clone, Debug)]
-pub struct Contents {
+pub(crate) struct Contents {
     /// The format of the file.
-    pub format: FileFormat,
+    pub(crate) format: FileFormat,
     /// The state dict of the model, with the names of the file.
-    pub tensors: NamedTensors,
+    pub(crate) tensors: NamedTensors,
     /// The file's metadata, under the keys of [`key`](super::key). Of other programs' files, only
     /// the entries that are unambiguous.
-    pub metadata: Metadata,
+    pub(crate) metadata: Metadata,
     /// Epochs that the model was trained for, if the file states them.
-    pub epochs: Option<u64>,
+    pub(crate) epochs: Option<u64>,
     /// The optimiser's state, or why there is none.
-    pub optimizer: Result<OptimizerState, String>,
+    pub(crate) optimizer: Result<OptimizerState, String>,
     /// In a checkpoint of this library, the average that training goes on with.
-    pub average: Option<NamedTensors>,
+    pub(crate) average: Option<NamedTensors>,
     /// What was left out or concluded when it was read, for people to know.
-    pub notes: Vec<String>,
+    pub(crate) notes: Vec<String>,
     /// Of several sets of weights, the key of the one that was read.
-    pub key: Option<String>,
+    pub(crate) key: Option<String>,
     /// The modules of a whole pickled one.
-    pub modules: Vec<torch::Submodule>,
+    pub(crate) modules: Vec<torch::Submodule>,
 }
 
 impl Contents {

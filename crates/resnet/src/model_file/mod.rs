@@ -56,7 +56,7 @@ mod understand;
 #[cfg(test)]
 mod tests;
 
-pub use contents::{Contents, FileFormat};
+pub use contents::FileFormat;
 pub use demo::DEMO;
 pub use error::ModelFileError;
 pub use layout::FORMAT_VERSION;
@@ -69,6 +69,7 @@ pub use resnet_formats::torch::Weights;
 pub use save::SaveFormat;
 
 pub(crate) use arch::named_arch;
+pub(crate) use contents::Contents;
 pub(crate) use decimal::decimal;
 pub(crate) use layout::{EMA, LOOKAHEAD, OPTIMIZER, STEP, version};
 pub(crate) use load::is_plain_folder;

@@ -23,7 +23,7 @@ impl Contents {
     ///
     /// # Errors
     /// If the file does not exist, is damaged, or has an unknown format.
-    pub fn read(path: &Path) -> Result<Contents, ModelFileError> {
+    pub(crate) fn read(path: &Path) -> Result<Contents, ModelFileError> {
         Contents::read_weights(path, &Weights::Usual)
     }
 
@@ -31,7 +31,7 @@ impl Contents {
     ///
     /// # Errors
     /// As [`Contents::read`], and if the file has no such weights.
-    pub fn read_weights(path: &Path, weights: &Weights) -> Result<Contents, ModelFileError> {
+    pub(crate) fn read_weights(path: &Path, weights: &Weights) -> Result<Contents, ModelFileError> {
         if path.is_dir() {
             return folder::read(path, weights);
         }
