@@ -3,6 +3,8 @@
 use super::{Activation, Epsilon, Node, NodeId, Op};
 
 /// A network: nodes in topological order, the input first and the logits last.
+///
+/// Methods that append a node panic as [`Graph::push`] does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Graph {
     nodes: Vec<Node>,
@@ -32,6 +34,9 @@ impl Graph {
     pub const INPUT: NodeId = 0;
 
     /// Whether a node reads the images. Only convolutions do.
+    ///
+    /// # Panics
+    /// If there is no such node.
     pub fn reads_images(&self, node: NodeId) -> bool {
         self.nodes[node].inputs.contains(&Graph::INPUT)
     }
@@ -39,7 +44,8 @@ impl Graph {
     /// Appends a node and returns its id.
     ///
     /// # Panics
-    /// If an input does not exist yet.
+    /// If an input does not exist yet, or a convolution has no groups. Other rules are those of [`Graph::shapes`] and
+    /// [`Graph::check`].
     pub fn push(
         &mut self,
         name: impl Into<String>,
@@ -48,8 +54,16 @@ impl Graph {
         channels: usize,
     ) -> NodeId {
         assert!(inputs.iter().all(|&i| i < self.nodes.len()), "a node reads only earlier nodes");
+        let has_groups = !matches!(op, Op::Conv2d { groups: 0, .. });
+        assert!(has_groups, "a convolution has at least one group");
         self.nodes.push(Node { name: name.into(), op, inputs: inputs.to_vec(), channels });
         self.nodes.len() - 1
+    }
+
+    /// Appends a node with as many channels as its first input.
+    fn push_like(&mut self, name: impl Into<String>, op: Op, inputs: &[NodeId]) -> NodeId {
+        let channels = self.nodes.get(inputs[0]).map_or(0, |node| node.channels);
+        self.push(name, op, inputs, channels)
     }
 
     /// Appends a square convolution without bias (`torch.nn.Conv2d`), with `channels` output
@@ -80,12 +94,12 @@ impl Graph {
 
     /// Appends a batch norm (`torch.nn.BatchNorm2d`).
     pub fn batch_norm2d(&mut self, name: impl Into<String>, x: NodeId) -> NodeId {
-        self.push(name, Op::BatchNorm2d, &[x], self.nodes[x].channels)
+        self.push_like(name, Op::BatchNorm2d, &[x])
     }
 
     /// Appends a ReLU (`torch.nn.ReLU`).
     pub fn relu(&mut self, name: impl Into<String>, x: NodeId) -> NodeId {
-        self.push(name, Op::Relu, &[x], self.nodes[x].channels)
+        self.push_like(name, Op::Relu, &[x])
     }
 
     /// Appends an activation.
@@ -95,12 +109,12 @@ impl Graph {
         activation: Activation,
         x: NodeId,
     ) -> NodeId {
-        self.push(name, activation.into(), &[x], self.nodes[x].channels)
+        self.push_like(name, activation.into(), &[x])
     }
 
     /// Appends the sum of two nodes of equal shape.
     pub fn add(&mut self, name: impl Into<String>, a: NodeId, b: NodeId) -> NodeId {
-        self.push(name, Op::Add, &[a, b], self.nodes[a].channels)
+        self.push_like(name, Op::Add, &[a, b])
     }
 
     /// Appends a max pool (`torch.nn.MaxPool2d`).
@@ -112,23 +126,23 @@ impl Graph {
         stride: usize,
         padding: usize,
     ) -> NodeId {
-        self.push(name, Op::MaxPool2d { kernel, stride, padding }, &[x], self.nodes[x].channels)
+        self.push_like(name, Op::MaxPool2d { kernel, stride, padding }, &[x])
     }
 
     /// Appends an average pool
     /// (`torch.nn.AvgPool2d(kernel, ceil_mode=True, count_include_pad=False)`).
     pub fn avg_pool2d(&mut self, name: impl Into<String>, x: NodeId, kernel: usize) -> NodeId {
-        self.push(name, Op::AvgPool2d { kernel }, &[x], self.nodes[x].channels)
+        self.push_like(name, Op::AvgPool2d { kernel }, &[x])
     }
 
     /// Appends a global average pool (`torch.nn.AdaptiveAvgPool2d(1)`).
     pub fn global_avg_pool(&mut self, name: impl Into<String>, x: NodeId) -> NodeId {
-        self.push(name, Op::GlobalAvgPool, &[x], self.nodes[x].channels)
+        self.push_like(name, Op::GlobalAvgPool, &[x])
     }
 
     /// Appends a global max pool (`torch.nn.AdaptiveMaxPool2d(1)`).
     pub fn global_max_pool(&mut self, name: impl Into<String>, x: NodeId) -> NodeId {
-        self.push(name, Op::GlobalMaxPool, &[x], self.nodes[x].channels)
+        self.push_like(name, Op::GlobalMaxPool, &[x])
     }
 
     /// Appends a linear layer with bias (`torch.nn.Linear`), with `outputs` outputs.
@@ -158,5 +172,28 @@ impl Graph {
             node.inputs.iter().for_each(|&input| consumers[input].push(id));
         }
         consumers
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[should_panic(expected = "a node reads only earlier nodes")]
+    fn an_activation_of_no_node_is_refused() {
+        Graph::new(3).relu("relu1", 7);
+    }
+
+    #[test]
+    #[should_panic(expected = "a node reads only earlier nodes")]
+    fn a_sum_with_no_node_is_refused() {
+        Graph::new(3).add("sum", Graph::INPUT, 7);
+    }
+
+    #[test]
+    #[should_panic(expected = "a convolution has at least one group")]
+    fn a_convolution_without_groups_is_refused() {
+        Graph::new(3).grouped_conv2d("conv1", Graph::INPUT, 8, [3, 1, 1], 0);
     }
 }

@@ -55,7 +55,7 @@ const NAMED: [&str; 31] = [
 pub(super) const USUAL_WIDTH: usize = 64;
 
 /// More layers than any of the paper's nets that could be meant.
-pub(super) const PAPER_MOST: usize = 10_000;
+const PAPER_MOST: usize = 10_000;
 
 /// The building block of a stage (paper, figure 5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +81,16 @@ pub enum Family {
 }
 
 impl Family {
+    /// Whether it has networks of so many layers.
+    pub(super) fn has_depth(self, depth: usize) -> bool {
+        match self {
+            Family::ImageNet | Family::Cifar => STAGES.iter().any(|s| s.0 == depth),
+            Family::Paper => depth % 6 == 2 && (8..PAPER_MOST).contains(&depth),
+            // Two and more convolutions in each stage.
+            Family::Sprint => (8..PAPER_MOST).contains(&depth),
+        }
+    }
+
     /// Whether a max pool usually follows the stem.
     pub(super) fn has_max_pool(self) -> bool {
         self == Family::ImageNet
@@ -172,7 +182,7 @@ pub enum Shortcut {
 pub struct Arch {
     /// Widths and head.
     pub family: Family,
-    /// Weighted layers, as the paper counts them.
+    /// Weighted layers, as the paper counts them. One that no name has panics where the network is built.
     pub depth: usize,
     /// Whether the blocks have shortcuts.
     pub residual: bool,
@@ -234,6 +244,9 @@ impl Arch {
     }
 
     /// The kind of its blocks.
+    ///
+    /// # Panics
+    /// If [`Arch::depth`] was set to one that no name has.
     pub fn block(&self) -> Block {
         self.stages().1
     }
@@ -277,16 +290,24 @@ impl Arch {
         }
     }
 
+    /// The number of layers, which is one that the family has.
+    pub(super) fn known_depth(&self) -> usize {
+        let Arch { family, depth, .. } = *self;
+        assert!(family.has_depth(depth), "{family:?} has no network of {depth} layers");
+        depth
+    }
+
     /// The number of blocks in each stage, and their kind.
     pub(super) fn stages(&self) -> (Vec<usize>, Block) {
+        let depth = self.known_depth();
         match self.family {
-            Family::Paper => return (vec![(self.depth - 2) / 6; 3], Block::Basic),
+            Family::Paper => return (vec![(depth - 2) / 6; 3], Block::Basic),
             // One block of all convolutions.
             Family::Sprint => return (vec![1; 3], Block::Basic),
             Family::ImageNet | Family::Cifar => {}
         }
-        let stage = STAGES.iter().find(|s| s.0 == self.depth);
-        let (_, blocks, block) = stage.expect("parsing admits only these depths");
+        let stage = STAGES.iter().find(|s| s.0 == depth);
+        let (_, blocks, block) = stage.expect("the depth is known");
         (blocks.to_vec(), *block)
     }
 }

@@ -5,6 +5,9 @@ use crate::graph::{Graph, NodeId, Op};
 
 impl Arch {
     /// The graph for RGB images and `classes` classes.
+    ///
+    /// # Panics
+    /// If [`Arch::depth`] was set to one that no name has, or [`Arch::groups`] to 0.
     pub fn graph(&self, classes: usize) -> Graph {
         self.graph_with(3, classes, self.width())
     }
@@ -18,6 +21,9 @@ impl Arch {
     /// let graph = arch.graph_with(1, 10, 8); // grey images, half as wide
     /// assert_eq!(graph.shapes(28, 28).unwrap().last().unwrap().channels, 10);
     /// ```
+    ///
+    /// # Panics
+    /// As [`Arch::graph`].
     pub fn graph_with(&self, in_channels: usize, classes: usize, width: usize) -> Graph {
         match self.family {
             Family::Sprint => sprint::build(self, in_channels, classes, width),
@@ -188,5 +194,32 @@ impl ResidualBlock<'_> {
             return x;
         }
         g.batch_norm2d(format!("{name}.{}", index + 1), x)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn graph(name: &str, depth: usize) -> Graph {
+        Arch { depth, ..name.parse().unwrap() }.graph(10)
+    }
+
+    #[test]
+    #[should_panic(expected = "ImageNet has no network of 19 layers")]
+    fn a_depth_without_stages_has_no_graph() {
+        graph("resnet18", 19);
+    }
+
+    #[test]
+    #[should_panic(expected = "Paper has no network of 1 layers")]
+    fn a_depth_without_blocks_has_no_graph() {
+        graph("resnet20", 1);
+    }
+
+    #[test]
+    #[should_panic(expected = "Sprint has no network of 0 layers")]
+    fn a_depth_without_convolutions_has_no_graph() {
+        graph("resnet8-sprint", 0);
     }
 }

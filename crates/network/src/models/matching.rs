@@ -6,7 +6,7 @@ use resnet_formats::brief;
 
 use super::{
     Arch, Block, Family, Shortcut, Stem, StrideAt,
-    arch::{PAPER_MOST, STAGES, USUAL_WIDTH},
+    arch::{STAGES, USUAL_WIDTH},
     sprint,
 };
 use crate::graph::{Graph, Node, NodeId, Op};
@@ -167,7 +167,7 @@ fn candidates(graph: &Graph) -> Vec<(Arch, usize)> {
         (Shortcut::C, convs.len().saturating_sub(1) / 3 * 2 + 2),
     ];
     for (shortcut, depth) in layers {
-        if depth % 6 == 2 && (8..PAPER_MOST).contains(&depth) && kernel == 3 {
+        if Family::Paper.has_depth(depth) && kernel == 3 {
             for preactivation in [!stem_norm, stem_norm] {
                 let arch = Arch::new(Family::Paper, depth, residual);
                 push(Arch { shortcut, preactivation, ..arch }, &[USUAL_WIDTH]);

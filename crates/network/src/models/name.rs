@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use super::{
     Arch, Block, Family, Shortcut, Stem, StrideAt,
-    arch::{PAPER_MOST, SPRINT_WIDTHS, STAGES, USUAL_WIDTH},
+    arch::{SPRINT_WIDTHS, USUAL_WIDTH},
 };
 use crate::graph::{Activation, Epsilon};
 
@@ -72,14 +72,14 @@ fn named(name: &str) -> Option<Arch> {
     let option = options.into_iter().find(|o| take(o.0));
     let is_d = rest.strip_prefix('d').map(|after| rest = after).is_some();
     let has_width = matches!(kind, "wide_resnet" | "resnext");
-    let is_staged = STAGES.iter().any(|s| s.0 == depth);
-    let is_paper = depth % 6 == 2 && (8..PAPER_MOST).contains(&depth);
+    let is_staged = Family::ImageNet.has_depth(depth);
     let family = match (is_cifar, is_staged) {
-        _ if is_sprint => Some(Family::Sprint).filter(|_| !is_cifar && is_sprint_depth(depth))?,
+        _ if is_sprint && !is_cifar && Family::Sprint.has_depth(depth) => Family::Sprint,
+        _ if is_sprint => return None,
         (true, true) => Family::Cifar,
         // Of 26 layers there are two.
         (false, true) if depth != 26 || is_bottleneck || is_d || has_width => Family::ImageNet,
-        (false, _) if is_paper => Family::Paper,
+        (false, _) if Family::Paper.has_depth(depth) => Family::Paper,
         _ => return None,
     };
     let mut arch = Arch::new(family, depth, kind != "plain");
@@ -119,12 +119,7 @@ fn is_valid(arch: &Arch) -> bool {
     shortcut && (is_usual || residual) && (!has_groups || arch.block() == Block::Bottleneck)
 }
 
-/// Whether a network made for speed can have so many layers: two and more convolutions in each stage.
-pub(super) fn is_sprint_depth(depth: usize) -> bool {
-    (8..PAPER_MOST).contains(&depth)
-}
-
-/// Whether a stage of such a network can have so many channels.
+/// Whether a stage of a network made for speed can have so many channels.
 pub(super) fn is_sprint_width(width: usize) -> bool {
     width.is_multiple_of(16) && (16..=2048).contains(&width)
 }

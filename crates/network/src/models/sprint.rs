@@ -1,10 +1,6 @@
 //! The family made for speed: few, wide layers, and small maps early.
 
-use super::{
-    Arch,
-    arch::SPRINT_STEM,
-    name::{is_sprint_depth, is_sprint_width},
-};
+use super::{Arch, arch::SPRINT_STEM, name::is_sprint_width};
 use crate::graph::{Graph, NodeId, Op};
 
 /// Channels of a stage that has `stage` of the family's, behind a stem of `stem`.
@@ -35,7 +31,7 @@ pub(super) fn with_widths(
 ) -> Option<Arch> {
     let [first, second, third] = stages.map(|stage| unscaled(stage, stem));
     let depth = of_stages.into_iter().try_fold(2, usize::checked_add)?;
-    let known = is_sprint_depth(depth) && convs(depth) == of_stages;
+    let known = arch.family.has_depth(depth) && convs(depth) == of_stages;
     known.then_some(Arch { depth, widths: [first?, second?, third?], ..arch })
 }
 
@@ -44,7 +40,8 @@ pub(super) fn build(arch: &Arch, in_channels: usize, classes: usize, stem: usize
     let mut g = Graph::new(in_channels).with_epsilon(arch.epsilon);
     let x = g.conv2d("conv1", Graph::INPUT, stem, 3, 1, 1);
     let mut x = g.activation(format!("{}1", arch.activation.module()), arch.activation, x);
-    for (index, (width, convs)) in arch.widths.into_iter().zip(convs(arch.depth)).enumerate() {
+    let convs = convs(arch.known_depth());
+    for (index, (width, convs)) in arch.widths.into_iter().zip(convs).enumerate() {
         let name = format!("layer{}.", index + 1);
         x = stage(&mut g, arch, &name, x, scaled(width, stem), convs);
     }
