@@ -5,7 +5,7 @@ use resnet_network::{
     Network,
     graph::{Graph, NodeId, Shape},
 };
-use resnet_program::Input;
+use resnet_program::{Input, lower::Lowering};
 
 #[cfg(feature = "gpu")]
 use crate::gpu_eval::GpuPlan;
@@ -74,7 +74,8 @@ impl DeviceEvalPlan {
     }
 
     /// The same for micro-batches of a batch, as [`EvalPlan::micro_batched_with_probes`]: up to `images` images
-    /// at a time, or as many as [`MICRO_BATCH_BYTES`](crate::MICRO_BATCH_BYTES) hold.
+    /// at a time, or as many as [`MICRO_BATCH_BYTES`](crate::MICRO_BATCH_BYTES) hold. Of `lowering` what is for
+    /// training does not count.
     ///
     /// # Errors
     /// As [`DeviceEvalPlan::new`].
@@ -82,31 +83,24 @@ impl DeviceEvalPlan {
     /// # Panics
     /// As [`DeviceEvalPlan::new`].
     pub fn micro_batched(
+        lowering: Lowering<'_>,
         images: usize,
-        graph: &Graph,
-        dtype: Dtype,
-        batch: usize,
-        height: usize,
-        width: usize,
         probes: &[NodeId],
         device: impl Into<Device>,
     ) -> Result<Self, EngineError> {
         let on = match device.into() {
             Device::Cpu(cpu) => {
-                let plan = EvalPlan::micro_batched_with_probes(
-                    images, graph, dtype, batch, height, width, probes, &cpu,
-                )?;
+                let plan = EvalPlan::micro_batched_with_probes(lowering, images, probes, &cpu)?;
                 On::Cpu(plan.into())
             }
             #[cfg(feature = "gpu")]
             Device::Gpu(gpu, _) => {
-                let images = images.min(batch);
-                let size = [height, width];
-                let plan = GpuPlan::micro_batched(&gpu, graph, dtype, images, size, probes)?;
-                On::Gpu(plan.into())
+                let batch = images.min(lowering.batch);
+                let lowering = Lowering { batch, ..lowering };
+                On::Gpu(GpuPlan::micro_batched(&gpu, lowering, probes)?.into())
             }
         };
-        Ok(DeviceEvalPlan { on, classes: graph.classes() })
+        Ok(DeviceEvalPlan { on, classes: lowering.graph.classes() })
     }
 
     /// Images of the largest forward pass.

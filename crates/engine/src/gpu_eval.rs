@@ -57,18 +57,15 @@ impl GpuPlan {
         })
     }
 
+    /// A plan for as many images of the batch as [`MICRO_BATCH_BYTES`] hold, but at least one.
     pub(crate) fn micro_batched(
         gpu: &Gpu,
-        graph: &Graph,
-        dtype: Dtype,
-        images: usize,
-        [height, width]: [usize; 2],
+        lowering: Lowering<'_>,
         probes: &[NodeId],
     ) -> Result<Self, EngineError> {
-        let lowering =
-            Lowering { graph, dtype, batch: images, height, width, frozen: &[], eval: &[] };
+        let Lowering { graph, dtype, batch, height, width, .. } = lowering;
         let most = MICRO_BATCH_BYTES / image_bytes(lowering)?.max(1);
-        GpuPlan::new(gpu, graph, dtype, images.min(most).max(1), [height, width], probes)
+        GpuPlan::new(gpu, graph, dtype, batch.min(most).max(1), [height, width], probes)
     }
 
     pub(crate) fn batch(&self) -> usize {

@@ -17,7 +17,7 @@
 
 use crate::{
     Device, Dtype,
-    engine::{DeviceEvalPlan, EngineError, Input, PlanError},
+    engine::{DeviceEvalPlan, EngineError, Input, PlanError, lower::Lowering},
     graph::{Graph, GraphError, NodeId, Op},
     network::Network,
 };
@@ -94,11 +94,9 @@ impl ActivationMaps {
         device: impl Into<Device>,
     ) -> Result<Self, EngineError> {
         let graph = net.graph();
+        let lowering = Lowering { graph, dtype, batch, height, width, frozen: &[], eval: &[] };
         ActivationMaps::of(net, |probe| {
-            let probes = [probe];
-            DeviceEvalPlan::micro_batched(
-                images, graph, dtype, batch, height, width, &probes, device,
-            )
+            DeviceEvalPlan::micro_batched(lowering, images, &[probe], device)
         })
     }
 

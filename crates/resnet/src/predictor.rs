@@ -210,17 +210,7 @@ impl Predictor {
         let (net, side, dtype) = (&self.model.network, self.model.image_size, self.dtype);
         let plan = match computes {
             Computes::Logits => {
-                let graph = net.graph();
-                let plan = DeviceEvalPlan::micro_batched(
-                    images,
-                    graph,
-                    dtype,
-                    BATCH,
-                    side,
-                    side,
-                    &[],
-                    device,
-                );
+                let plan = DeviceEvalPlan::micro_batched(self.lowering(), images, &[], device);
                 plan.and_then(|mut plan| {
                     plan.load(net)?;
                     Ok(PredictionPlan::Logits(plan))

@@ -104,10 +104,12 @@ impl EvalPlan {
         width: usize,
         cpu: &Cpu,
     ) -> Result<Self, PlanError> {
-        EvalPlan::micro_batched_with_probes(images, graph, dtype, batch, height, width, &[], cpu)
+        let lowering = Lowering { graph, dtype, batch, height, width, frozen: &[], eval: &[] };
+        EvalPlan::micro_batched_with_probes(lowering, images, &[], cpu)
     }
 
-    /// [`EvalPlan::micro_batched`] with the probes of [`EvalPlan::with_probes`].
+    /// [`EvalPlan::micro_batched`] with the probes of [`EvalPlan::with_probes`]. Of `lowering` what is for training
+    /// does not count.
     ///
     /// # Errors
     /// As [`EvalPlan::new`].
@@ -115,17 +117,13 @@ impl EvalPlan {
     /// # Panics
     /// As [`EvalPlan::with_probes`].
     pub fn micro_batched_with_probes(
+        lowering: Lowering<'_>,
         images: usize,
-        graph: &Graph,
-        dtype: Dtype,
-        batch: usize,
-        height: usize,
-        width: usize,
         nodes: &[NodeId],
         cpu: &Cpu,
     ) -> Result<Self, PlanError> {
-        let lowering = Lowering { graph, dtype, batch, height, width, frozen: &[], eval: &[] };
-        EvalPlan::build(graph, EvalPlan::prepare_micro_batched(lowering, images, nodes, cpu)?, cpu)
+        let prepared = EvalPlan::prepare_micro_batched(lowering, images, nodes, cpu)?;
+        EvalPlan::build(lowering.graph, prepared, cpu)
     }
 
     /// Everything for [`EvalPlan::build`] to build [`EvalPlan::micro_batched`].

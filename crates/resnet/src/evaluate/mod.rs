@@ -13,7 +13,7 @@ use crate::{
         DataError, Images, Normalisation, Photos,
         photo::{Preparation, prepare_images},
     },
-    engine::{DeviceEvalPlan, Input},
+    engine::{DeviceEvalPlan, Input, lower::Lowering},
     model_file::Model,
 };
 
@@ -85,8 +85,8 @@ pub fn evaluate(
         (height, width) = (preparation.image_size, preparation.image_size);
     }
     check_size(normalisation, height, width)?;
-    let mut plan =
-        DeviceEvalPlan::micro_batched(batch, graph, dtype, batch, height, width, &[], &device)?;
+    let lowering = Lowering { graph, dtype, batch, height, width, frozen: &[], eval: &[] };
+    let mut plan = DeviceEvalPlan::micro_batched(lowering, batch, &[], &device)?;
     plan.load(&model.network)?;
     let mut accumulator = Accumulator::new(graph.classes());
     let mut of_views = Accumulator::new(graph.classes());
@@ -154,16 +154,9 @@ pub fn evaluate_photos(
     check(graph, photos.labels(), channels, normalisation)?;
     check_size(normalisation, image_size, image_size)?;
     let batch = BATCH.min(photos.len());
-    let mut plan = DeviceEvalPlan::micro_batched(
-        batch,
-        graph,
-        dtype,
-        batch,
-        image_size,
-        image_size,
-        &[],
-        device,
-    )?;
+    let (height, width) = (image_size, image_size);
+    let lowering = Lowering { graph, dtype, batch, height, width, frozen: &[], eval: &[] };
+    let mut plan = DeviceEvalPlan::micro_batched(lowering, batch, &[], device)?;
     plan.load(&model.network)?;
     let [mut accumulator, mut of_views] = [0, 1].map(|_| Accumulator::new(graph.classes()));
     let size = [image_size, image_size, channels];

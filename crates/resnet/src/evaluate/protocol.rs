@@ -14,7 +14,7 @@ use crate::{
         ImageSet, Normalisation,
         photo::{CropMode, Photo, Preparation},
     },
-    engine::{DeviceEvalPlan, Input},
+    engine::{DeviceEvalPlan, Input, lower::Lowering},
     model_file::Model,
 };
 
@@ -310,17 +310,16 @@ impl Runner<'_> {
         if self.plan.as_ref().is_none_or(|(of, _)| *of != size) {
             // Its memory is needed.
             self.plan = None;
-            let (graph, at_once) = (network.graph(), images.min(BATCH));
-            let plan = DeviceEvalPlan::micro_batched(
-                at_once,
-                graph,
-                self.dtype,
-                BATCH,
+            let lowering = Lowering {
+                graph: network.graph(),
+                dtype: self.dtype,
+                batch: BATCH,
                 height,
                 width,
-                &[],
-                device,
-            );
+                frozen: &[],
+                eval: &[],
+            };
+            let plan = DeviceEvalPlan::micro_batched(lowering, images.min(BATCH), &[], device);
             let mut plan =
                 plan.map_err(|source| EvaluateError::OfSize { height, width, source })?;
             plan.load(network)?;
