@@ -33,6 +33,21 @@ impl Images {
         self.labels.is_empty()
     }
 
+    /// Checks that there are the pixels of every image, and no others.
+    ///
+    /// # Errors
+    /// [`DataError::Pixels`] if not.
+    pub fn check(&self) -> Result<(), DataError> {
+        let Images { height, width, channels, .. } = *self;
+        let (images, bytes) = (self.len(), self.pixels.len());
+        let sizes = [height, width, channels];
+        let expected = sizes.into_iter().try_fold(images, usize::checked_mul);
+        if expected == Some(bytes) && self.pixels.is_empty() == self.is_empty() {
+            return Ok(());
+        }
+        Err(DataError::Pixels { images, height, width, channels, bytes })
+    }
+
     /// Bytes of one image.
     pub fn image_len(&self) -> usize {
         self.height * self.width * self.channels
@@ -164,6 +179,24 @@ pub(crate) mod tests {
         let pixels = (0..n * 18).map(|i| (i / 18 * 31 + i % 18) as u8).collect();
         let labels = (0..n as u32).collect();
         Images { height: 2, width: 3, channels: 3, pixels, labels }
+    }
+
+    #[test]
+    fn every_image_has_its_pixels() {
+        let images = numbered(3);
+        images.check().unwrap();
+        Images::default().check().unwrap();
+        for bytes in [0, 17, 18, 36, 53, 55, 72] {
+            let mut pixels = images.pixels.clone();
+            pixels.resize(bytes, 0);
+            let error = Images { pixels, ..images.clone() }.check().unwrap_err().to_string();
+            let text = format!("3 images of 2x3x3 cannot have {bytes} bytes of pixels");
+            assert!(error.starts_with(&text), "{error}");
+        }
+        let unlabelled = Images { labels: Vec::new(), ..images.clone() };
+        let no_size = Images { height: 0, pixels: Vec::new(), ..images.clone() };
+        let too_large = Images { height: usize::MAX, ..images };
+        assert!([unlabelled, no_size, too_large].iter().all(|images| images.check().is_err()));
     }
 
     #[test]

@@ -28,6 +28,15 @@ pub struct Parts {
 }
 
 impl Parts {
+    /// Checks the images in memory.
+    ///
+    /// # Errors
+    /// As [`Images::check`].
+    pub fn check(&self) -> Result<(), DataError> {
+        let sets = [Some(&self.train), self.validation.as_ref(), self.test.as_ref()];
+        sets.into_iter().flatten().try_for_each(ImageSet::check)
+    }
+
     /// A digest of classes, labels and images; of photos on disk their names, the lengths of their files, and the first
     /// bytes of some. Equal for equal data, also on other machines.
     pub fn digest(&self) -> [u8; 32] {
@@ -102,6 +111,17 @@ impl ImageSet {
                 let preparation = photos.preparation();
                 [preparation.image_size, preparation.image_size, preparation.channels]
             }
+        }
+    }
+
+    /// Checks images in memory; photos are checked when they are read.
+    ///
+    /// # Errors
+    /// As [`Images::check`].
+    pub fn check(&self) -> Result<(), DataError> {
+        match self {
+            ImageSet::Memory(images) => images.check(),
+            ImageSet::Photos(_) => Ok(()),
         }
     }
 

@@ -109,6 +109,23 @@ pub enum DataError {
         /// Why not.
         message: String,
     },
+    /// Images in memory have more or fewer bytes than their number and size say.
+    #[error(
+        "{images} images of {height}x{width}x{channels} cannot have {bytes} bytes of pixels: each has height x width x \
+         channels, at least one"
+    )]
+    Pixels {
+        /// Number of images.
+        images: usize,
+        /// Rows of an image.
+        height: usize,
+        /// Columns of an image.
+        width: usize,
+        /// Channels of a pixel.
+        channels: usize,
+        /// Bytes of all pixels.
+        bytes: usize,
+    },
     /// The validation set would take every training image.
     #[error(
         "cannot take {validation} of {images} training images for validation: at least one must remain \

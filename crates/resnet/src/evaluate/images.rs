@@ -70,9 +70,9 @@ pub enum EvaluateError {
     /// Resizing the images failed.
     #[error("an image {0}")]
     Resize(#[from] PhotoError),
-    /// Photos cannot be read.
+    /// Images lack pixels, or photos cannot be read.
     #[error(transparent)]
-    Photos(#[from] DataError),
+    Images(#[from] DataError),
     /// A label is not a class of the network.
     #[error(
         "an image has label {label}, but the network has {classes} classes: use the data that it was \
@@ -104,7 +104,22 @@ pub(super) fn check(
     channels: usize,
     normalisation: &Normalisation,
 ) -> Result<(), EvaluateError> {
-    if labels.is_empty() {
+    check_channels(graph, labels.len(), channels, normalisation)?;
+    let classes = graph.classes();
+    match labels.iter().find(|&&label| label as usize >= classes) {
+        Some(&label) => Err(EvaluateError::Label { label, classes }),
+        None => Ok(()),
+    }
+}
+
+/// Checks that there are images, and that the network takes their channels.
+pub(crate) fn check_channels(
+    graph: &Graph,
+    images: usize,
+    channels: usize,
+    normalisation: &Normalisation,
+) -> Result<(), EvaluateError> {
+    if images == 0 {
         return Err(EvaluateError::NoImages);
     }
     let network = graph.in_channels();
@@ -113,15 +128,11 @@ pub(super) fn check(
         let (images, normalisation) = (channels, mean.len().min(std.len()));
         return Err(EvaluateError::Channels { network, images, normalisation });
     }
-    let classes = graph.classes();
-    match labels.iter().find(|&&label| label as usize >= classes) {
-        Some(&label) => Err(EvaluateError::Label { label, classes }),
-        None => Ok(()),
-    }
+    Ok(())
 }
 
 /// Checks that images of a size can be normalised.
-pub(super) fn check_size(
+pub(crate) fn check_size(
     normalisation: &Normalisation,
     height: usize,
     width: usize,

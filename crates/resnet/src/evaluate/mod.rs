@@ -3,7 +3,7 @@
 //! [`evaluate`] takes a [`Model`] and [`Images`] and returns an [`Evaluation`]. [`probabilities`] averages
 //! over views of each image, as a [`Protocol`] says, and [`Probabilities::mean`] over models.
 
-use std::{io, time::Instant};
+use std::io;
 
 use resnet_formats::{Destination, npy};
 
@@ -13,13 +13,15 @@ use crate::{
         DataError, Images, Normalisation, Photos,
         photo::{Preparation, prepare_images},
     },
-    engine::{DeviceEvalPlan, Input, lower::Lowering},
     model_file::Model,
 };
 
-use self::images::{check, check_size};
+use self::{evaluator::Evaluator, images::check};
 
-pub(crate) use self::{accumulator::Accumulator, images::BATCH};
+pub(crate) use self::{
+    accumulator::Accumulator,
+    images::{BATCH, check_channels, check_size},
+};
 pub use self::{
     images::EvaluateError,
     probabilities::{Probabilities, class_order},
@@ -29,6 +31,7 @@ pub use self::{
 };
 
 mod accumulator;
+mod evaluator;
 mod images;
 mod probabilities;
 mod protocol;
@@ -65,7 +68,7 @@ pub struct EvaluateOptions {
 /// ```
 ///
 /// # Errors
-/// If there are no images, they do not fit the network, or a GPU was lost.
+/// If there are no images, they lack pixels or do not fit the network, or a GPU was lost.
 pub fn evaluate(
     model: &Model,
     options: &EvaluateOptions,
@@ -75,23 +78,15 @@ pub fn evaluate(
     progress: &mut dyn FnMut(usize, &[f32]),
 ) -> Result<Evaluation, EvaluateError> {
     let device = device.into();
-    let start = Instant::now();
-    let graph = model.network.graph();
-    check(graph, &images.labels, images.channels, normalisation)?;
     let EvaluateOptions { dtype, preparation, tta } = *options;
-    let batch = BATCH.min(images.len());
-    let (mut height, mut width) = (images.height, images.width);
-    if let Some(preparation) = preparation {
-        (height, width) = (preparation.image_size, preparation.image_size);
-    }
-    check_size(normalisation, height, width)?;
-    let lowering = Lowering { graph, dtype, batch, height, width, frozen: &[], eval: &[] };
-    let mut plan = DeviceEvalPlan::micro_batched(lowering, batch, &[], &device)?;
-    plan.load(&model.network)?;
-    let mut accumulator = Accumulator::new(graph.classes());
-    let mut of_views = Accumulator::new(graph.classes());
+    check(model.network.graph(), &images.labels, images.channels, normalisation)?;
+    images.check()?;
+    let own = [images.height, images.width];
+    let size = preparation.map_or(own, |preparation| [preparation.image_size; 2]);
+    let mut evaluator =
+        Evaluator::new(model, dtype, tta, images.len(), size, normalisation, &device)?;
     let mut done = 0;
-    for (pixels, labels) in images.batches(plan.batch()) {
+    for (pixels, labels) in images.batches(evaluator.batch()) {
         let prepared;
         let pixels = match preparation {
             Some(preparation) => {
@@ -100,22 +95,11 @@ pub fn evaluate(
             }
             None => pixels,
         };
-        let mut forward = |pixels: &[u8]| {
-            let logits = plan.forward(Input::Bytes(pixels, normalisation), labels.len())?;
-            Ok::<_, EvaluateError>(logits.to_vec())
-        };
-        let logits = forward(pixels)?;
-        if let Some(tta) = tta {
-            let size = [height, width, graph.in_channels()];
-            of_views.add_batch(&tta.logits(&logits, pixels, size, &mut forward)?, labels);
-        }
-        accumulator.add_batch(&logits, labels);
+        let logits = evaluator.add(pixels, labels)?;
         done += labels.len();
         progress(done, &logits);
     }
-    let tta = tta.map(|views| TtaResult { views, accuracy: of_views.accuracy() });
-    let seconds = start.elapsed().as_secs_f64();
-    Ok(Evaluation { tta, ..accumulator.evaluation(&model.class_names(), seconds) })
+    evaluator.finish()
 }
 
 /// Writes logits `[images][classes]` as a NumPy file, float32 `[images, classes]` (`np.load`).
@@ -148,42 +132,19 @@ pub fn evaluate_photos(
     device: impl Into<Device>,
     progress: &mut dyn FnMut(&[u32], &[f32]),
 ) -> Result<Evaluation, EvaluateError> {
-    let start = Instant::now();
-    let graph = model.network.graph();
     let Preparation { image_size, channels, .. } = photos.preparation();
-    check(graph, photos.labels(), channels, normalisation)?;
-    check_size(normalisation, image_size, image_size)?;
-    let batch = BATCH.min(photos.len());
-    let (height, width) = (image_size, image_size);
-    let lowering = Lowering { graph, dtype, batch, height, width, frozen: &[], eval: &[] };
-    let mut plan = DeviceEvalPlan::micro_batched(lowering, batch, &[], device)?;
-    plan.load(&model.network)?;
-    let [mut accumulator, mut of_views] = [0, 1].map(|_| Accumulator::new(graph.classes()));
-    let size = [image_size, image_size, channels];
-    let mut batches = photos.batches(batch).map_err(DataError::Threads)?;
+    check(model.network.graph(), photos.labels(), channels, normalisation)?;
+    let (images, size) = (photos.len(), [image_size; 2]);
+    let device = device.into();
+    let mut evaluator = Evaluator::new(model, dtype, tta, images, size, normalisation, &device)?;
+    let mut batches = photos.batches(evaluator.batch()).map_err(DataError::Threads)?;
     while let Some(batch) = batches.next() {
-        let labels = &batch.labels;
-        if labels.is_empty() {
-            continue;
+        if !batch.labels.is_empty() {
+            let logits = evaluator.add(&batch.pixels, &batch.labels)?;
+            progress(&batch.labels, &logits);
         }
-        let mut forward = |pixels: &[u8]| {
-            let logits = plan.forward(Input::Bytes(pixels, normalisation), labels.len())?;
-            Ok::<_, EvaluateError>(logits.to_vec())
-        };
-        let logits = forward(&batch.pixels)?;
-        if let Some(tta) = tta {
-            let logits = tta.logits(&logits, &batch.pixels, size, &mut forward)?;
-            of_views.add_batch(&logits, labels);
-        }
-        accumulator.add_batch(&logits, labels);
-        progress(labels, &logits);
         batches.recycle(batch);
     }
     batches.take_error().map_or(Ok(()), Err)?;
-    if accumulator.images() == 0 {
-        return Err(EvaluateError::NoImages);
-    }
-    let tta = tta.map(|views| TtaResult { views, accuracy: of_views.accuracy() });
-    let seconds = start.elapsed().as_secs_f64();
-    Ok(Evaluation { tta, ..accumulator.evaluation(&model.class_names(), seconds) })
+    evaluator.finish()
 }

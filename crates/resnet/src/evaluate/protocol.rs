@@ -178,6 +178,7 @@ pub fn probabilities(
     let ProtocolImages { images, preparation, normalisation } = of;
     let (graph, labels) = (model.network.graph(), images.labels());
     check(graph, labels, images.size()[2], normalisation)?;
+    images.check()?;
     protocol.check(preparation, normalisation)?;
     let mut sums = Probabilities::zeros(labels.len(), graph.classes());
     let passes = protocol.passes(preparation);

@@ -8,7 +8,7 @@ use crate::{
     Device, Dtype,
     data::{ImageSet, Normalisation},
     engine::{DeviceEvalPlan, EngineError, Input, PlanError},
-    evaluate::{BATCH, EvaluateError},
+    evaluate::{BATCH, EvaluateError, check_channels, check_size},
     graph::{Graph, NodeId, Op},
     network::Network,
 };
@@ -55,20 +55,9 @@ pub fn responses(
 ) -> Result<Option<Vec<Response>>, EvaluateError> {
     let graph = network.graph();
     let [height, width, channels] = images.size();
-    if images.is_empty() {
-        return Err(EvaluateError::NoImages);
-    }
-    let deviations = normalisation.mean.len().min(normalisation.std.len());
-    if [channels, deviations] != [graph.in_channels(); 2] {
-        return Err(EvaluateError::Channels {
-            network: graph.in_channels(),
-            images: channels,
-            normalisation: deviations,
-        });
-    }
-    if !normalisation.fits(height, width) {
-        return Err(EvaluateError::MeanImage { height, width });
-    }
+    check_channels(graph, images.len(), channels, normalisation)?;
+    check_size(normalisation, height, width)?;
+    images.check()?;
     let layers = layers(graph);
     let probes: Vec<NodeId> = layers.iter().map(|&(_, response)| response).collect();
     let shapes = graph.shapes(height, width).map_err(PlanError::from).map_err(EngineError::from)?;

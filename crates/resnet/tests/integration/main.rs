@@ -7,6 +7,7 @@ mod allocation;
 mod budget;
 mod cam;
 mod common;
+mod evaluation;
 mod facade;
 mod files;
 mod going_back;
