@@ -65,9 +65,10 @@ impl Probabilities {
     /// The same with class `i` where class `order[i]` was: see [`class_order`].
     ///
     /// # Panics
-    /// If a number is not below the number of classes.
+    /// If there is not a number below that of the classes for each class.
     #[must_use]
     pub fn reordered(mut self, order: &[usize]) -> Self {
+        assert_eq!(order.len(), self.classes, "a place for each class");
         let mut before = vec![0.0; self.classes];
         for values in self.values.chunks_exact_mut(self.classes) {
             before.copy_from_slice(values);
@@ -84,7 +85,8 @@ impl Probabilities {
         let mut models = models.into_iter();
         let (mut sum, mut count) = (models.next()?, 1);
         for model in models {
-            assert_eq!(sum.values.len(), model.values.len(), "probabilities of the same images");
+            let [ours, others] = [&sum, &model].map(|one| [one.is_known.len(), one.classes]);
+            assert_eq!(ours, others, "probabilities of the same images and classes");
             sum.values.iter_mut().zip(&model.values).for_each(|(sum, value)| *sum += value);
             sum.is_known.iter_mut().zip(&model.is_known).for_each(|(all, one)| *all &= one);
             count += 1;
@@ -197,6 +199,19 @@ mod tests {
         let score = mean.score(&[1, 0]);
         assert_eq!((score.images, score.accuracy, score.top5_accuracy), (1, 100.0, 100.0));
         assert!((score.loss + f64::from(expected[1]).ln()).abs() < 1e-6);
+    }
+
+    #[test]
+    #[should_panic(expected = "the same images and classes")]
+    fn images_of_other_classes_have_no_mean() {
+        let of = |classes| Probabilities::of_logits(&Predictions::new(vec![0.0; 6], classes));
+        let _ = Probabilities::mean([of(2), of(3)]);
+    }
+
+    #[test]
+    #[should_panic(expected = "a place for each class")]
+    fn an_order_has_all_classes() {
+        let _ = Probabilities::of_logits(&Predictions::new(vec![0.0; 6], 3)).reordered(&[1, 0]);
     }
 
     #[test]

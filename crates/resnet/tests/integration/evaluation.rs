@@ -29,7 +29,8 @@ fn images_without_all_their_pixels_are_refused() {
         let set = ImageSet::Memory(images.clone());
         let of = ProtocolImages { images: &set, preparation, normalisation };
         let (options, protocol) = (EvaluateOptions::default(), Protocol::Scales(vec![32]));
-        let (dtype, quiet) = (Dtype::Fp32, &mut |_| Continue(()));
+        let dtype = Dtype::Fp32;
+        let quiet = &mut |_| Continue(());
         let errors = [
             evaluate(&model, &options, &images, normalisation, &cpu, &mut |_, _| {}).unwrap_err(),
             probabilities(&model, dtype, &protocol, of, &cpu, &mut |_| {}).unwrap_err(),
