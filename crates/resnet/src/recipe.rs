@@ -321,10 +321,14 @@ impl Recipe {
 
     /// Replaces the learning rate. Muon's stays in proportion.
     pub fn set_lr(&mut self, lr: f64) {
-        if let Some(muon) = self.muon.as_mut().filter(|_| self.lr > 0.0) {
-            muon.lr *= lr / self.lr;
-        }
+        self.muon = self.muon_at(lr);
         self.lr = lr;
+    }
+
+    /// Muon with a rate in proportion to another learning rate. Nothing is in proportion to a rate of 0: it stays then.
+    pub(crate) fn muon_at(&self, lr: f64) -> Option<Muon> {
+        let part = if self.lr > 0.0 { lr / self.lr } else { 1.0 };
+        self.muon.map(|muon| Muon { lr: muon.lr * part, ..muon })
     }
 
     /// The learning rate of a step, which counts from 0.

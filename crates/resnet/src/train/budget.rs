@@ -102,6 +102,7 @@ pub fn measure_in_group(
     stop: &StopFlag,
     folder: Option<&Path>,
 ) -> Result<ControlFlow<usize, Speed>, TrainError> {
+    data.check()?;
     let device = device.into();
     let tests = |data: &Parts| data.test.as_ref().map_or(0, ImageSet::len);
     let validation = config.data.validation;

@@ -1,9 +1,10 @@
-//! Whether the data is that of a run's configuration.
+//! Whether a run's configuration is valid, and the data is that of it.
 
 use super::TrainError;
 use crate::{
     config::{DataConfig, TrainConfig},
-    data::ImageSet,
+    data::{ImageSet, Parts},
+    run::RunError,
 };
 
 /// Checks that the classes of a data set are those of a run's configuration. They are known before
@@ -20,31 +21,26 @@ pub fn check_classes(config: &TrainConfig, classes: &[impl AsRef<str>]) -> Resul
     Err(TrainError::Data(format!("{name}: {message}")))
 }
 
-/// Takes the validation set out of images in memory. That of photos was chosen with them.
+/// The data of a run, with the validation set taken out of images in memory. That of photos was chosen with them.
 ///
 /// # Errors
-/// If no image would remain.
-pub(super) fn hold_out(
-    config: &TrainConfig,
-    train: &mut ImageSet,
-    validation: &mut Option<ImageSet>,
-) -> Result<(), TrainError> {
+/// If the configuration is invalid, or the data is not that of it.
+pub(super) fn checked(config: &TrainConfig, mut data: Parts) -> Result<Parts, TrainError> {
+    config.check().map_err(RunError::Invalid)?;
+    data.check()?;
     if let (ImageSet::Memory(train), None, images @ 1..) =
-        (train, &validation, config.data.validation)
+        (&mut data.train, &data.validation, config.data.validation)
     {
-        *validation = Some(ImageSet::Memory(train.random_split(images, config.seed)?));
+        data.validation = Some(ImageSet::Memory(train.random_split(images, config.seed)?));
     }
-    Ok(())
+    check_data(config, &data)?;
+    Ok(data)
 }
 
 /// Checks that the data is that of the configuration.
-pub(super) fn check_data(
-    config: &TrainConfig,
-    classes: &[String],
-    train: &ImageSet,
-    test: Option<&ImageSet>,
-    validation: Option<&ImageSet>,
-) -> Result<(), TrainError> {
+fn check_data(config: &TrainConfig, data: &Parts) -> Result<(), TrainError> {
+    let Parts { classes, train, validation, test, .. } = data;
+    let [validation, test] = [validation.as_ref(), test.as_ref()];
     let expected = &config.data;
     let error = |message: String| Err(TrainError::Data(format!("{}: {message}", expected.name)));
     check_classes(config, classes)?;
@@ -83,11 +79,6 @@ pub(super) fn check_data(
             return error(
                 "its training photos are grey, but photos are trained on in colour".to_owned(),
             );
-        }
-        if let ImageSet::Memory(images) = images
-            && images.pixels.len() != images.len() * images.image_len()
-        {
-            return error(format!("its {what} images lack pixels"));
         }
         if let Some(label) = images.labels().iter().find(|&&label| label as usize >= classes.len())
         {

@@ -44,7 +44,7 @@ pub enum TrainError {
     /// The data is not that of the configuration.
     #[error("{}; load the data that config.toml describes, or start a new run", printable(.0))]
     Data(String),
-    /// The validation set would take every training image, or photos cannot be read.
+    /// Images lack pixels, the validation set would take all of them, or photos cannot be read.
     #[error(transparent)]
     Images(#[from] DataError),
     /// Photos can no longer be read; the state of the run is saved.
@@ -82,7 +82,7 @@ pub enum TrainError {
         /// The run folder.
         run: PathBuf,
     },
-    /// The file with the initial weights cannot be used, or the run folder.
+    /// The configuration is invalid, or the file with the initial weights or the run folder cannot be used.
     #[error(transparent)]
     Init(#[from] RunError),
     /// The checkpoint to resume from cannot be used.

@@ -10,7 +10,7 @@ use crate::{
     config::TrainConfig,
     data::Parts,
     metrics::State,
-    optim::{MuonRate, Rates},
+    optim::{Muon, MuonRate, Rates},
     recipe::Recipe,
 };
 
@@ -141,11 +141,8 @@ pub fn lr_find(
 
 /// The rates of a step whose base rate is another than the recipe's.
 fn rates(recipe: &Recipe, lr: f64, step: u64) -> Rates {
-    let of_muon = |muon: crate::optim::Muon| MuonRate {
-        lr: (muon.lr * lr / recipe.lr) as f32,
-        rescale: muon.rescales_at(step),
-    };
-    Rates { lr: lr as f32, muon: recipe.muon.map(of_muon) }
+    let of_muon = |muon: Muon| MuonRate { lr: muon.lr as f32, rescale: muon.rescales_at(step) };
+    Rates { lr: lr as f32, muon: recipe.muon_at(lr).map(of_muon) }
 }
 
 /// The moving average of the losses.
@@ -229,6 +226,19 @@ mod tests {
             assert!((range.lr(step) / lr - 1.0).abs() < 1e-12);
         }
         assert!((range.lr(1) / range.lr(0) - 1e8f64.powf(0.01)).abs() < 1e-12);
+    }
+
+    #[test]
+    fn muon_stays_in_proportion_to_any_rate_but_zero() {
+        let mut recipe = sample().recipe;
+        recipe.muon = Some(Muon { lr: 0.2, ..Muon::default() });
+        for (lr, expected) in [(0.5, 0.1), (0.0, 0.2)] {
+            recipe.lr = lr;
+            assert_eq!(rates(&recipe, 0.25, 0).muon.unwrap().lr, expected);
+            let mut changed = recipe.clone();
+            changed.set_lr(0.25);
+            assert_eq!(changed.muon.unwrap().lr as f32, expected);
+        }
     }
 
     #[test]

@@ -38,7 +38,8 @@ pub fn needs_cpu(config: &TrainConfig, processes: usize) -> Option<&'static str>
 }
 
 /// The largest batch, up to the recipe's, for which the memory suffices if `kept` bytes of it are for
-/// something else; none if it does not suffice for one image. How much a GPU has is not known before: any batch.
+/// something else; none if it does not suffice for one image, or there is none. How much a GPU has is not known
+/// before: any batch.
 ///
 /// # Errors
 /// If the network does not fit the image size.
@@ -65,7 +66,7 @@ pub fn largest_batch(
         }
     };
     let asked = config.recipe.batch_size.min(config.data.train_images);
-    if fits(asked)? {
+    if asked > 0 && fits(asked)? {
         return Ok(Some(asked));
     }
     let (mut most, mut too_many) = (0, asked);
@@ -114,11 +115,20 @@ pub(super) fn check_memory(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Cpu, config::tests::sample};
 
     #[test]
     fn processes_of_a_machine_share_its_memory() {
         let of_others = |processes| memory_of_others(Some(1000), processes);
         assert_eq!([1, 2, 4].map(of_others), [0, 500, 750]);
         assert_eq!(memory_of_others(None, 4), 0);
+    }
+
+    #[test]
+    fn there_is_no_batch_of_no_images() {
+        let (mut config, cpu) = (sample(), Cpu::new(1).unwrap());
+        assert_eq!(largest_batch(&config, 0, &cpu), Ok(Some(4)));
+        config.recipe.batch_size = 0;
+        assert_eq!(largest_batch(&config, 0, &cpu), Ok(None));
     }
 }

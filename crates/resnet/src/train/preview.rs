@@ -1,6 +1,6 @@
 //! What a network gets to see in training.
 
-use super::{TrainError, check_data::hold_out, trainer::loader};
+use super::{TrainError, check_data::checked, trainer::loader};
 use crate::{
     config::TrainConfig,
     data::{Parts, Shards},
@@ -25,15 +25,14 @@ pub struct Preview {
 /// the first one.
 ///
 /// # Errors
-/// If the data is too small for the validation set, or photos cannot be read.
+/// If the configuration is invalid, the data is not that of it, or photos cannot be read.
 pub fn preview(
     config: &TrainConfig,
     data: impl Into<Parts>,
     epoch: u64,
     count: usize,
 ) -> Result<Preview, TrainError> {
-    let Parts { mut train, mut validation, classes, .. } = data.into();
-    hold_out(config, &mut train, &mut validation)?;
+    let Parts { train, classes, .. } = checked(config, data.into())?;
     let (mix, batch_size) = (config.recipe.mix, config.recipe.batch_size.min(train.len()));
     // Images are mixed with others of their batch, all of which is needed then.
     let loaded = if mix.is_some() { batch_size } else { batch_size.min(count).max(1) };
@@ -116,7 +115,9 @@ mod tests {
         config.recipe.batch_size = 8;
         config.data.validation = 20;
         config.data.train_images = 40;
-        load("synthetic", &options).unwrap()
+        let set = load("synthetic", &options).unwrap();
+        config.data.classes.clone_from(&set.classes);
+        set
     }
 
     #[test]
@@ -158,6 +159,23 @@ mod tests {
             batch.iter().map(|classes| classes[0].1).fold(1.0, f32::min)
         };
         assert_ne!(least(&mixed.classes[..8]), least(&mixed.classes[8..16]));
+    }
+
+    #[test]
+    fn a_wrong_configuration_and_other_data_are_refused() {
+        let mut config = sample();
+        let data = synthetic(&mut config);
+        let refused = |config: &TrainConfig, data: &crate::data::Dataset| {
+            preview(config, data.clone(), 1, 4).unwrap_err().to_string()
+        };
+        let mut other = data.clone();
+        other.train.pixels.pop();
+        assert!(refused(&config, &other).contains("60 images of 32x32x3 cannot have"));
+        other = data.clone();
+        other.classes.pop();
+        assert!(refused(&config, &other).contains("its classes"));
+        config.recipe.batch_size = 0;
+        assert!(refused(&config, &data).contains("--batch-size"));
     }
 
     #[test]

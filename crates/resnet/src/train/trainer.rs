@@ -6,7 +6,7 @@ use resnet_comm::Group;
 
 use super::{
     Machine, Started, TrainError,
-    check_data::{check_data, hold_out},
+    check_data::checked,
     feature_bytes::from_bytes,
     hello::Hosts,
     initial_weights::{InitialWeights, random_network, remarks},
@@ -91,9 +91,7 @@ impl<'a> Trainer<'a> {
         {
             return Err(EngineError::CpuOnly(setting).into());
         }
-        let Parts { classes, mut train, mut validation, test, .. } = data;
-        hold_out(config, &mut train, &mut validation)?;
-        check_data(config, &classes, &train, test.as_ref(), validation.as_ref())?;
+        let Parts { classes, train, validation, test, .. } = checked(config, data)?;
 
         let [.., channels] = train.size();
         let graph = config.arch.graph_with(channels, classes.len(), config.arch.width());

@@ -5,7 +5,7 @@ use std::{fs, ops::ControlFlow, path::Path, sync::Arc, thread, time::Duration};
 use resnet::{
     Cpu,
     config::TrainConfig,
-    data::{Augment, CacheOptions, Parts},
+    data::{Augment, CacheOptions, DataError, Dataset, Parts},
     recipe::Freeze,
     train::{CommError, Group, Speed, StopFlag, TrainError, measure_in_group, step_times},
 };
@@ -65,6 +65,26 @@ fn features_that_memory_cannot_hold_are_not_counted() {
     config.data.validation = 1 << 50;
     let speed = measured(&config, &data, 0, None).continue_value().unwrap();
     assert_eq!(speed.start, 0.0);
+}
+
+#[test]
+fn wrong_configurations_and_images_without_pixels_are_refused() {
+    let (mut wrong, mut short) = (config(), dataset());
+    wrong.recipe.batch_size = 0;
+    short.train.pixels.pop();
+    let (group, cpu, stop) = (Group::alone(), Cpu::new(1).unwrap(), StopFlag::new(0));
+    let measured = |config: &TrainConfig, data: &Dataset| {
+        measure_in_group(&group, config, &data.clone().into(), &cpu, &stop, None).unwrap_err()
+    };
+    let timed = |config: &TrainConfig, data: &Dataset| {
+        step_times(&group, config, data.clone(), &cpu, 0, Duration::ZERO).unwrap_err()
+    };
+    for error in [measured(&wrong, &dataset()), timed(&wrong, &dataset())] {
+        assert!(error.to_string().contains("--batch-size"), "{error}");
+    }
+    for error in [measured(&config(), &short), timed(&config(), &short)] {
+        assert!(matches!(error, TrainError::Images(DataError::Pixels { .. })), "{error}");
+    }
 }
 
 #[test]
