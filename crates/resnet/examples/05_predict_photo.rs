@@ -20,9 +20,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let model = Model::load(&args.next().unwrap_or_else(|| DEMO.into()), None)?;
 
     // Resized, cropped and normalised as the network was trained.
-    let usual = || model.usual_normalisation().map(|(_, normalisation)| normalisation);
-    let normalisation = model.normalisation.clone().or_else(usual).ok_or("no normalisation")?;
-    let predictor = Predictor::new(model, normalisation, Dtype::Fp32, &Cpu::new(2)?)?;
+    let predictor = Predictor::new(model, None, Dtype::Fp32, &Cpu::new(2)?)?;
     let pixels = photo::prepare(&files, predictor.preparation(), 1).remove(0)?;
     let mut plan = predictor.plan(Computes::Logits, 1)?;
     let predictions = plan.predict(predictor.input(&pixels), 1)?;

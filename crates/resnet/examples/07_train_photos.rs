@@ -58,7 +58,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("saved in {}", file.display());
 
     let files = [held_out.list().path(0)];
-    let predictor = Predictor::new(model, normalisation.clone(), Dtype::Fp32, &cpu)?;
+    let predictor = Predictor::new(model, Some(normalisation.clone()), Dtype::Fp32, &cpu)?;
     let pixels = photo::prepare(&files, predictor.preparation(), 1).remove(0)?;
     let mut plan = predictor.plan(Computes::Logits, 1)?;
     let predictions = plan.predict(predictor.input(&pixels), 1)?;

@@ -7,8 +7,7 @@
 //! # let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../data/tests/photos/exif-1.jpg");
 //! # let photo = std::fs::read(file)?;
 //! let model = Model::demo();
-//! let normalisation = model.normalisation.clone().expect("its file has one");
-//! let predictor = Predictor::new(model, normalisation, Dtype::Fp32, &Cpu::new(2)?)?;
+//! let predictor = Predictor::new(model, None, Dtype::Fp32, &Cpu::new(2)?)?;
 //! let mut plan = predictor.plan(Computes::Logits, 1)?;
 //!
 //! let (pixels, _) = PhotoDecoder::new(50_000_000).prepare(&photo, predictor.preparation())?;
@@ -50,6 +49,32 @@ pub enum PredictorError {
         path: PathBuf,
         /// Channels that it takes.
         channels: usize,
+    },
+    /// Nothing says how its pixels are normalised.
+    #[error("{} does not state its normalisation: give it with --mean and --std", .0.shown())]
+    NoNormalisation(PathBuf),
+    /// The normalisation is of other channels, or its numbers cannot be used.
+    #[error(
+        "the normalisation does not fit {} (channels: {channels}): it needs a mean and a deviation above 0 for each \
+         channel (--mean, --std)",
+        path.shown()
+    )]
+    Normalisation {
+        /// The model's file.
+        path: PathBuf,
+        /// Channels that it takes.
+        channels: usize,
+    },
+    /// The mean image has another size than the network's input.
+    #[error(
+        "the mean image does not have the size of the input of {}, {side}x{side}: leave out --image-size and --crop",
+        path.shown()
+    )]
+    MeanImage {
+        /// The model's file.
+        path: PathBuf,
+        /// Rows and columns of its input.
+        side: usize,
     },
     /// The network does not fit its image size, or there is not enough memory for it.
     #[error("the image size of {} is {side}x{side} (--image-size): {source}", path.shown())]
@@ -96,17 +121,29 @@ pub enum PredictionPlan {
 }
 
 impl Predictor {
-    /// Classifies photos by a model, in its image size, normalised by `normalisation`.
+    /// Classifies photos by a model, in its image size, normalised by `normalisation`. Without one it is the model's own, or
+    /// else the [usual](Model::usual_normalisation) one.
     ///
     /// # Errors
-    /// If the network takes neither grey nor RGB images.
+    /// If the network takes neither grey nor RGB images, or no normalisation is known that fits it.
     pub fn new(
         model: Model,
-        normalisation: Normalisation,
+        normalisation: Option<Normalisation>,
         dtype: Dtype,
         device: impl Into<Device>,
     ) -> Result<Predictor, PredictorError> {
         Predictor::check_channels(&model)?;
+        let usual = || model.usual_normalisation().map(|(_, usual)| usual);
+        let known = normalisation.or_else(|| model.normalisation.clone()).or_else(usual);
+        let normalisation =
+            known.ok_or_else(|| PredictorError::NoNormalisation(model.path.clone()))?;
+        let (channels, side) = (model.network.graph().in_channels(), model.image_size);
+        if !normalisation.is_usable(channels) {
+            return Err(PredictorError::Normalisation { path: model.path, channels });
+        }
+        if !normalisation.fits(side, side) {
+            return Err(PredictorError::MeanImage { path: model.path, side });
+        }
         let preparation = model.preparation(&normalisation).expect("1 or 3 channels");
         let (classes, device) = (model.class_names(), device.into());
         Ok(Predictor { model, classes, normalisation, preparation, dtype, device })
@@ -294,10 +331,8 @@ mod tests {
 
     /// The demo network, and `n` inputs of one kind or another.
     fn demo(n: usize) -> (Predictor, Vec<u8>) {
-        let model = Model::demo();
-        let normalisation = model.normalisation.clone().unwrap();
-        let predictor =
-            Predictor::new(model, normalisation, Dtype::Fp32, &Cpu::new(2).unwrap()).unwrap();
+        let cpu = Cpu::new(2).unwrap();
+        let predictor = Predictor::new(Model::demo(), None, Dtype::Fp32, &cpu).unwrap();
         let len = n * predictor.preparation().image_len();
         (predictor, (0..len).map(|i| (i * i / 7 % 251) as u8).collect())
     }
@@ -325,16 +360,47 @@ mod tests {
         }
     }
 
+    /// A model without normalisation.
+    fn model(channels: usize) -> Model {
+        let arch: crate::Arch = "resnet8".parse().unwrap();
+        let graph = arch.graph_with(channels, 10, 4);
+        let network = crate::Network::new(graph, crate::network::Init::PyTorch, 0);
+        Model { path: "net.pt".into(), ..Model::new(arch, network) }
+    }
+
+    fn refusal(model: Model, normalisation: Option<Normalisation>) -> String {
+        let cpu = Cpu::new(1).unwrap();
+        Predictor::new(model, normalisation, Dtype::Fp32, &cpu).unwrap_err().to_string()
+    }
+
     #[test]
     fn a_network_of_other_images_is_refused() {
-        let arch: crate::Arch = "resnet8".parse().unwrap();
-        let graph = arch.graph_with(4, 10, 4);
-        let network = crate::Network::new(graph, crate::network::Init::PyTorch, 0);
-        let model = Model { path: "net.pt".into(), ..Model::new(arch, network) };
         let normalisation = Normalisation::new(vec![0.5; 4], vec![0.5; 4]);
-        let cpu = Cpu::new(1).unwrap();
-        let error = Predictor::new(model, normalisation, Dtype::Fp32, &cpu).unwrap_err();
         let text = "net.pt expects 4 input channels, but photos have 1 or 3";
-        assert_eq!(error.to_string(), text);
+        assert_eq!(refusal(model(4), Some(normalisation)), text);
+    }
+
+    #[test]
+    fn the_normalisation_is_the_given_one_else_the_models_else_the_usual_one() {
+        let [given, own] = [0.1, 0.2].map(|mean| Normalisation::new(vec![mean; 3], vec![0.5; 3]));
+        let used = |own: Option<&Normalisation>, given: Option<&Normalisation>| {
+            let model = Model { normalisation: own.cloned(), ..model(3) };
+            let cpu = Cpu::new(1).unwrap();
+            Predictor::new(model, given.cloned(), Dtype::Fp32, &cpu).unwrap().normalisation
+        };
+        assert_eq!(used(Some(&own), Some(&given)), given);
+        assert_eq!(used(Some(&own), None), own);
+        assert_eq!(used(None, None), Normalisation::cifar10());
+        assert!(refusal(model(1), None).contains("net.pt does not state its normalisation"));
+    }
+
+    #[test]
+    fn a_normalisation_that_does_not_fit_is_refused() {
+        let refused = refusal(model(1), Some(Normalisation::imagenet()));
+        assert!(refused.contains("does not fit net.pt (channels: 1)"), "{refused}");
+        let mean_image = Some(vec![0.5; 24 * 24 * 3]);
+        let normalisation = Normalisation { mean_image, ..Normalisation::cifar10() };
+        let refused = refusal(model(3), Some(normalisation));
+        assert!(refused.contains("the input of net.pt, 32x32"), "{refused}");
     }
 }

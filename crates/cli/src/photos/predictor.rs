@@ -5,7 +5,9 @@ use std::path::Path;
 use anyhow::bail;
 use indicatif::HumanBytes;
 use resnet::{
-    Device, data::Normalisation, engine::MICRO_BATCH_BYTES, model_file::Model, predictor::Predictor,
+    Device,
+    engine::MICRO_BATCH_BYTES,
+    predictor::{Predictor, PredictorError},
 };
 use resnet_formats::Shown;
 
@@ -38,10 +40,20 @@ pub(crate) fn predictor(
              BCEWithLogitsLoss)"
         ));
     }
-    let (normalisation, side) = (normalisation(args, &model, note)?, model.image_size);
+    let normalisation = config::given_normalisation_of(args.normalisation, &model.network)?;
+    if normalisation.is_none()
+        && model.normalisation.is_none()
+        && let Some((whose, _)) = model.usual_normalisation()
+    {
+        note(&format!(
+            "{path} does not state its normalisation: using the values of {whose} (override them with \
+             --mean and --std)"
+        ));
+    }
+    let side = model.image_size;
     let dtype = args.dtype.into();
     let device = device(Work::evaluation(model.network.graph(), dtype, [side; 2]))?;
-    let predictor = Predictor::new(model, normalisation, dtype, device)?;
+    let predictor = Predictor::new(model, normalisation, dtype, device).map_err(usage)?;
     let needed = predictor.image_bytes()?;
     if needed > MICRO_BATCH_BYTES && resizing.image_size.or(resizing.crop).is_none() {
         bail!(
@@ -53,26 +65,10 @@ pub(crate) fn predictor(
     Ok(predictor)
 }
 
-/// The normalisation: `--mean` and `--std`, else the model's, else the usual one of its data set.
-fn normalisation(
-    args: &NetworkArgs,
-    model: &Model,
-    note: &dyn Fn(&str),
-) -> anyhow::Result<Normalisation> {
-    let given = config::given_normalisation_of(args.normalisation, &model.network)?;
-    if let Some(known) = given.or(model.normalisation.clone()) {
-        return Ok(known);
+/// An option is missing where no normalisation is known.
+fn usage(error: PredictorError) -> anyhow::Error {
+    match error {
+        PredictorError::NoNormalisation(_) => Usage(error.to_string()).into(),
+        error => error.into(),
     }
-    let path = model.path.shown();
-    let Some((whose, usual)) = model.usual_normalisation() else {
-        return Err(Usage(format!(
-            "{path} does not state its normalisation: give it with --mean and --std"
-        ))
-        .into());
-    };
-    note(&format!(
-        "{path} does not state its normalisation: using the values of {whose} (override them with \
-         --mean and --std)"
-    ));
-    Ok(usual)
 }

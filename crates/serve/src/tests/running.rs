@@ -56,8 +56,7 @@ impl ModelSource for Source {
 }
 
 pub(super) fn predictor(model: Model) -> Predictor {
-    let normalisation = model.normalisation.clone().unwrap();
-    Predictor::new(model, normalisation, Dtype::Fp32, &Cpu::new(2).unwrap()).unwrap()
+    Predictor::new(model, None, Dtype::Fp32, &Cpu::new(2).unwrap()).unwrap()
 }
 
 impl Running {

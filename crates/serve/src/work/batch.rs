@@ -184,10 +184,8 @@ mod tests {
 
     impl Desk {
         fn new(threads: usize) -> Desk {
-            let model = Model::demo();
-            let normalisation = model.normalisation.clone().unwrap();
             let cpu = Cpu::new(1).unwrap();
-            let predictor = Predictor::new(model, normalisation, Dtype::Fp32, &cpu).unwrap();
+            let predictor = Predictor::new(Model::demo(), None, Dtype::Fp32, &cpu).unwrap();
             let model = Arc::new(Served::new("demo", predictor, 4, threads).unwrap());
             let places = Arc::new(Semaphore::new(100));
             Desk { model, groups: Groups::new(threads), receivers: Vec::new(), places }
