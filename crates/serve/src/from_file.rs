@@ -8,7 +8,6 @@ use resnet::{
     predictor::Predictor,
     run::{load_model, model_path},
 };
-use resnet_formats::Shown;
 
 use crate::registry::{LoadError, ModelSource};
 
@@ -35,12 +34,7 @@ impl ModelSource for FromFile {
 
     fn load(&self) -> Result<Predictor, LoadError> {
         let model = load_model(&self.path, &LoadOptions::default())?;
-        let usual = || model.usual_normalisation().map(|(_, usual)| usual);
-        let Some(normalisation) = model.normalisation.clone().or_else(usual) else {
-            let what = "does not state its normalisation: serve it by a ModelSource that gives one";
-            return Err(format!("{} {what}", model.path.shown()).into());
-        };
-        Ok(Predictor::new(model, normalisation, self.dtype, &self.device)?)
+        Ok(Predictor::new(model, None, self.dtype, &self.device)?)
     }
 }
 
