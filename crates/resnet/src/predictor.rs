@@ -66,16 +66,8 @@ pub enum PredictorError {
         channels: usize,
     },
     /// The mean image has another size than the network's input.
-    #[error(
-        "the mean image does not have the size of the input of {}, {side}x{side}: leave out --image-size and --crop",
-        path.shown()
-    )]
-    MeanImage {
-        /// The model's file.
-        path: PathBuf,
-        /// Rows and columns of its input.
-        side: usize,
-    },
+    #[error("{} subtracts a mean image, and its input has that size: leave out --image-size and --crop", .0.shown())]
+    MeanImage(PathBuf),
     /// The network does not fit its image size, or there is not enough memory for it.
     #[error("the image size of {} is {side}x{side} (--image-size): {source}", path.shown())]
     Plan {
@@ -142,7 +134,7 @@ impl Predictor {
             return Err(PredictorError::Normalisation { path: model.path, channels });
         }
         if !normalisation.fits(side, side) {
-            return Err(PredictorError::MeanImage { path: model.path, side });
+            return Err(PredictorError::MeanImage(model.path));
         }
         let preparation = model.preparation(&normalisation).expect("1 or 3 channels");
         let (classes, device) = (model.class_names(), device.into());
@@ -401,6 +393,6 @@ mod tests {
         let mean_image = Some(vec![0.5; 24 * 24 * 3]);
         let normalisation = Normalisation { mean_image, ..Normalisation::cifar10() };
         let refused = refusal(model(3), Some(normalisation));
-        assert!(refused.contains("the input of net.pt, 32x32"), "{refused}");
+        assert!(refused.contains("net.pt subtracts a mean image"), "{refused}");
     }
 }

@@ -1,10 +1,10 @@
 //! Models of files, for programs that serve them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use resnet::{
     Device, Dtype,
-    model_file::LoadOptions,
+    model_file::{DEMO, LoadOptions},
     predictor::Predictor,
     run::{load_model, model_path},
 };
@@ -29,7 +29,7 @@ impl FromFile {
 
 impl ModelSource for FromFile {
     fn path(&self) -> Option<PathBuf> {
-        model_path(&self.path).ok()
+        model_path(&self.path).ok().filter(|path| path != Path::new(DEMO))
     }
 
     fn load(&self) -> Result<Predictor, LoadError> {

@@ -19,7 +19,7 @@ use crate::{
     photos::json_name,
     pictures, print,
     table::{Align::Right, table},
-    verbs::train::{NewRun, configure},
+    verbs::train::{NewRun, check, configure},
 };
 
 /// The output of `--json`.
@@ -51,8 +51,10 @@ pub(crate) fn run(args: &LrFindArgs, global: &Global) -> anyhow::Result<()> {
     }
     pictures::is_svg(args.out.as_deref())?;
     let interrupt = Interrupt::catch().context("cannot catch Ctrl-C")?;
+    let of_run = as_train(args);
     let NewRun { data, config, device, .. } =
-        configure(&as_train(args), global, &interrupt, 1, |_, _| Ok(()))?;
+        configure(&of_run, global, &interrupt, 1, |_, _| Ok(()))?;
+    check(&config, &of_run)?;
     let activity = "trying learning rates";
     let progress = DelayedProgress::counting("steps", activity, args.steps, global.quiet);
     let mut listen = |step: u64| progress.set(step as usize);

@@ -94,5 +94,7 @@ fn what_it_tries_itself_cannot_be_given() {
     ] {
         s.run(&[&USUAL[..], more].concat()).fails(2, &[part]);
     }
+    s.run(&[&USUAL[..], &["--freeze", "layer9"]].concat())
+        .fails_behind_notes(2, &["no layer 'layer9'"]);
     assert!(!s.run(&["lr-find", "--help"]).success().stdout.contains("--resume"));
 }

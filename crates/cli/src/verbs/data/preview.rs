@@ -15,7 +15,7 @@ use crate::{
     interrupt::Interrupt,
     photos::json_name,
     pictures, print,
-    verbs::train::load,
+    verbs::train::{check, load},
 };
 
 /// The output of `--json`.
@@ -38,6 +38,7 @@ pub(crate) fn run(args: &PreviewArgs, global: &Global) -> anyhow::Result<()> {
     interrupt.check()?;
     interrupt.release();
     let config = config::build(&settings, &start, &data, None, &cpu, global)?;
+    check(&config, &settings.args)?;
     let classes = data.classes.clone();
     if args.epoch as u64 > config.epochs() {
         let message = format!("--epoch {}: the run has {}", args.epoch, config.epochs());

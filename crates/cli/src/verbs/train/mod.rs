@@ -27,7 +27,7 @@ use serde::Serialize;
 use self::announce::announce;
 pub(super) use self::{
     resume::resume,
-    start::{NewRun, configure, existing, load, start},
+    start::{NewRun, check, configure, existing, load, start},
 };
 use crate::{
     args::{Global, TrainArgs, Ui},

@@ -176,7 +176,7 @@ pub(in crate::verbs) fn start(
 }
 
 /// Checks the configuration of a new run.
-fn check(config: &TrainConfig, args: &TrainArgs) -> anyhow::Result<()> {
+pub(in crate::verbs) fn check(config: &TrainConfig, args: &TrainArgs) -> anyhow::Result<()> {
     config.check().map_err(|message| match args.start.config {
         // All settings are options, or follow from them.
         None => Usage(message).into(),
