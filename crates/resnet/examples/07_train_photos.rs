@@ -8,7 +8,10 @@ use std::{env, error::Error, fs, path::PathBuf, thread};
 use resnet::{
     Arch, Cpu, Dtype,
     config::TrainConfig,
-    data::{CacheOptions, LoadOptions, PhotoOptions, PhotoSet, load, photo},
+    data::{
+        CacheOptions, LoadOptions, PhotoOptions, PhotoSet, load, photo,
+        transform::{Crop, Transform},
+    },
     evaluate::evaluate_photos,
     model_file::SaveFormat,
     predictor::{Computes, Predictor},
@@ -21,7 +24,9 @@ const SEED: u64 = 0;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut args = env::args().skip(1);
-    let folder = args.next().map_or_else(sample_photos, |folder| Ok(folder.into()))?;
+    let folder = args.next();
+    let is_sample = folder.is_none();
+    let folder = folder.map_or_else(sample_photos, |folder| Ok(folder.into()))?;
     // Of photos rather than the small pictures here: resnet18, or another network for images of 224x224.
     let arch: Arch = args.next().as_deref().unwrap_or("resnet8").parse()?;
     let threads = thread::available_parallelism()?.get();
@@ -34,7 +39,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let data = set.into_parts(arch.image_size(), None, SEED, reading)?;
 
     let size = [data.train.len(), data.classes.len()];
-    let recipe = Recipe::for_photos("fast", arch, Some(4.0), size).ok_or("no such recipe")?;
+    let mut recipe = Recipe::for_photos("fast", arch, Some(20.0), size).ok_or("no such recipe")?;
+    if is_sample {
+        // An arrow is another one in a mirror, and a small part of a ring is a line.
+        let whole = Transform { crop: Crop::Whole, horizontal_flip: 0.0, ..Default::default() };
+        recipe.transform = Some(whole);
+    }
     let config = TrainConfig::new(arch, recipe, &data, SEED);
     let run = RunFolder::create(Place::Numbered(&env::temp_dir().join("resnet-run")), &config)?;
     train(&run, data.clone(), &cpu, &StopFlag::new(0), &mut |event| match event {
@@ -71,7 +81,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// Pictures of the synthetic data set as a folder of photos.
 fn sample_photos() -> Result<PathBuf, Box<dyn Error>> {
-    let limits = LoadOptions { limit_train: Some(300), limit_test: Some(1), ..Default::default() };
+    let limits = LoadOptions { limit_train: Some(1000), limit_test: Some(1), ..Default::default() };
     let data = load("synthetic", &limits)?;
     let root = env::temp_dir().join("resnet-photos");
     for (index, &label) in data.train.labels.iter().enumerate() {
