@@ -87,16 +87,23 @@ fn a_run_on_photos_is_trained_resumed_and_moved() {
     assert_eq!(load_model(&run, &Default::default()).unwrap().class_names(), CLASSES);
 }
 
-/// Whether another process created its folder or this one.
-#[test]
-fn a_run_that_has_saved_nothing_notes_its_photos() {
-    let folder = tempfile::tempdir().unwrap();
-    let [photos, run] = ["photos", "run"].map(|name| folder.path().join(name));
+/// The folder, photos and configuration of a run of one epoch.
+fn new_run(folder: &Path) -> (PathBuf, Parts, TrainConfig) {
+    let [photos, run] = ["photos", "run"].map(|name| folder.join(name));
     write_photos(&photos);
     let data = PhotoSet::open(&photos, None).unwrap().into_parts(32, None, 7, reading()).unwrap();
     let arch: Arch = "resnet8".parse().unwrap();
     let recipe = Recipe::for_photos("fast", arch, Some(1.0), [data.train.len(), 2]).unwrap();
-    drop(RunFolder::create(&run, &TrainConfig::new(arch, recipe, &data, 7)).unwrap());
+    let config = TrainConfig::new(arch, recipe, &data, 7);
+    (run, data, config)
+}
+
+/// Whether another process created its folder or this one.
+#[test]
+fn a_run_that_has_saved_nothing_notes_its_photos() {
+    let folder = tempfile::tempdir().unwrap();
+    let (run, data, config) = new_run(folder.path());
+    drop(RunFolder::create(&run, &config).unwrap());
     let resumed = RunFolder::resume(&run).unwrap();
     let began = names(&data);
     let (cpu, stop) = (Cpu::new(1).unwrap(), StopFlag::new(2));
@@ -118,12 +125,7 @@ fn a_run_on_a_data_set_has_no_photos() {
 #[test]
 fn a_run_that_cannot_start_leaves_no_names() {
     let folder = tempfile::tempdir().unwrap();
-    let [photos, run] = ["photos", "run"].map(|name| folder.path().join(name));
-    write_photos(&photos);
-    let data = PhotoSet::open(&photos, None).unwrap().into_parts(32, None, 7, reading()).unwrap();
-    let arch: Arch = "resnet8".parse().unwrap();
-    let recipe = Recipe::for_photos("fast", arch, Some(1.0), [data.train.len(), 2]).unwrap();
-    let mut config = TrainConfig::new(arch, recipe, &data, 7);
+    let (run, data, mut config) = new_run(folder.path());
     config.data.train_images += 1;
     let new = RunFolder::create(&run, &config).unwrap();
     let (cpu, stop) = (Cpu::new(1).unwrap(), StopFlag::new(0));
