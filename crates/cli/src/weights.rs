@@ -44,16 +44,21 @@ pub(crate) fn note_default(args: &TrainArgs, global: &Global) {
     if !is_by_default(args) {
         return;
     }
-    global.note(match PublishedWeights::usual(args.arch) {
-        Some(weights) => format!(
+    let arch = args.arch;
+    global.note(match (PublishedWeights::usual(arch), PublishedWeights::of_arch(arch).next()) {
+        (Some(weights), _) => format!(
             "the weights start from {}, trained on ImageNet; --init {} starts at random",
             weights.name,
             runs::NONE
         ),
-        None => format!(
-            "the weights start at random, since none are published for {}; --init FILE starts from those of \
-             a model",
-            args.arch
+        (None, Some(weights)) => format!(
+            "the weights start at random, since those published for {arch} are not for commercial use; --init {} \
+             starts from them",
+            weights.name
+        ),
+        (None, None) => format!(
+            "the weights start at random, since none are published for {arch}; --init FILE starts from those of \
+             a model"
         ),
     });
 }
@@ -82,6 +87,10 @@ pub(crate) fn fetch(
     global: &Global,
     interrupt: &Interrupt,
 ) -> anyhow::Result<PathBuf> {
+    if weights.is_non_commercial() {
+        let name = weights.name;
+        global.note(format!("the weights {name} are not for commercial use (CC BY-NC 4.0)"));
+    }
     let (folder, url) = (dir.own_folder()?.join(FOLDER), weights.url());
     let what = format!("{url} to {}", folder.shown());
     let file = weights.remote(&url);

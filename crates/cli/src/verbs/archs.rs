@@ -60,7 +60,8 @@ pub(crate) fn run(output: Output) -> anyhow::Result<()> {
     )?;
     print::line(
         "\nPublished ImageNet weights, for --init. Without an ending the first is meant: tv_in1k and \
-         tv2_in1k\nare torchvision's, the others timm's.",
+         tv2_in1k\nare torchvision's, gluon_in1k MXNet Gluon's, fb_... Facebook's (CC BY-NC 4.0: not for \
+         commercial use),\nthe others timm's.",
     )?;
     print::line(weights)?;
     Ok(())
@@ -74,10 +75,6 @@ fn weights(records: &[Record]) -> String {
         Some(format!("{base:<18}{}", endings.collect::<Vec<_>>().join(" ")))
     };
     records.iter().filter_map(line).collect::<Vec<_>>().join("\n")
-}
-
-fn published(arch: Arch) -> impl Iterator<Item = &'static PublishedWeights> {
-    PublishedWeights::ALL.iter().filter(move |weights| weights.arch() == arch)
 }
 
 fn record(arch: &Arch) -> anyhow::Result<Record> {
@@ -96,6 +93,6 @@ fn record(arch: &Arch) -> anyhow::Result<Record> {
         classes,
         parameters: summary.parameters,
         macs: summary.macs,
-        weights: published(*arch).map(|weights| weights.name).collect(),
+        weights: PublishedWeights::of_arch(*arch).map(|weights| weights.name).collect(),
     })
 }

@@ -117,3 +117,27 @@ fn a_name_is_no_file_unless_it_looks_like_one() {
     let archs = s.run(&["archs"]).success().stdout;
     assert!(archs.contains("resnet18          .tv_in1k .a1_in1k .a2_in1k .a3_in1k"), "{archs}");
 }
+
+#[test]
+fn weights_that_are_not_for_commercial_use_say_so_and_are_no_default() {
+    let s = sandbox();
+    let said = "the weights resnet18.fb_swsl_ig1b_ft_in1k are not for commercial use";
+    // By timm's early name too.
+    for name in ["resnet18.fb_swsl_ig1b_ft_in1k", "swsl_resnet18"] {
+        let out = offline(&s, &["train", "photos", "--init", name, "--out", "run"]);
+        assert!(out.stderr.contains(said), "{out:#?}");
+        let url = "https://dl.fbaipublicfiles.com/semiweaksupervision/model_files/\
+                   semi_weakly_supervised_resnet18-118f1556.pth";
+        out.fails_behind_notes(1, &[url]);
+    }
+    let out = offline(&s, &["train", "photos", "--init", "resnet18.gluon_in1k"]);
+    assert!(!out.stderr.contains("commercial"), "{out:#?}");
+    // An error that comes before a network is made.
+    let wrong = ["--freeze", "backbone", "--freeze-epochs", "1"];
+    let train = ["train", "photos", "--arch", "resnext101_32x16d"];
+    let out = offline(&s, &[&train[..], &wrong].concat());
+    let said =
+        "start at random, since those published for resnext101_32x16d are not for commercial";
+    assert!(out.stderr.contains(said), "{out:#?}");
+    out.fails_behind_notes(2, &["--freeze backbone is for the whole run"]);
+}

@@ -17,7 +17,7 @@ pub(super) const STAGES: [(usize, [usize; 4], Block); 6] = [
 const PAPER_DEPTHS: [usize; 6] = [20, 32, 44, 56, 110, 1202];
 
 /// Others that `resnet archs` lists.
-const NAMED: [&str; 31] = [
+const NAMED: [&str; 32] = [
     "resnet26-bottleneck",
     "resnet18-a",
     "resnet34-a",
@@ -34,6 +34,7 @@ const NAMED: [&str; 31] = [
     "resnext50d_32x4d",
     "resnext101_32x4d",
     "resnext101_32x8d",
+    "resnext101_32x16d",
     "resnext101_64x4d",
     "resnet20-b",
     "resnet32-b",

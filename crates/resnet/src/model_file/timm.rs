@@ -3,7 +3,7 @@
 //!
 //! timm's ResNets are torchvision's: `fc`, `downsample`, the stride in the 3x3 convolution.
 
-use std::{collections::BTreeMap, fs, io, path::Path};
+use std::{borrow::Cow, collections::BTreeMap, fs, io, path::Path};
 
 use resnet_formats::{
     atomic_write, brief,
@@ -130,12 +130,30 @@ impl Images {
     }
 }
 
+/// Who trained a network, in front of timm's early names, and the present ending that says the same.
+const TRAINED_BY: [(&str, &str); 5] = [
+    ("tv_", "tv_in1k"),
+    ("gluon_", "gluon_in1k"),
+    ("ssl_", "fb_ssl_yfcc100m_ft_in1k"),
+    ("swsl_", "fb_swsl_ig1b_ft_in1k"),
+    ("ig_", "fb_wsl_ig1b_ft_in1k"),
+];
+
+/// The present form of timm's early names of weights (its `register_model_deprecations`): `resnet50d.gluon_in1k` of
+/// `gluon_resnet50_v1d`. Other names stay as they are.
+pub(super) fn present_name(name: &str) -> Cow<'_, str> {
+    let early = TRAINED_BY.iter().find_map(|&(by, ending)| Some((name.strip_prefix(by)?, ending)));
+    let Some((base, ending)) = early else { return Cow::Borrowed(name) };
+    // Gluon's variant b is torchvision's network.
+    let (base, variant) = base.split_once("_v1").unwrap_or((base, "b"));
+    let variant = if variant == "b" { "" } else { variant };
+    Cow::Owned(format!("{base}{variant}.{ending}"))
+}
+
 /// The architecture of one of timm's names: torchvision's ResNets, as various people trained them.
 pub(super) fn own_name(name: &str) -> Result<String, String> {
-    let (base, _training) = name.split_once('.').unwrap_or((name, ""));
-    let base = ["tv_", "ssl_", "swsl_"].iter().find_map(|by| base.strip_prefix(by)).unwrap_or(base);
-    let gluon = base.strip_prefix("gluon_").and_then(|rest| rest.strip_suffix("_v1b"));
-    let base = gluon.unwrap_or(base);
+    let present = present_name(name);
+    let (base, _training) = present.split_once('.').unwrap_or((&*present, ""));
     let base = if base == "resnet26" { "resnet26-bottleneck" } else { base };
     match base.parse::<Arch>() {
         Ok(arch) if is_timms(arch) => Ok(base.to_owned()),
