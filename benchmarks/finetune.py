@@ -1,32 +1,24 @@
-"""Fine-tuning on photos, compared with PyTorch and with training from scratch; wrong labels; a frozen backbone.
+"""Fine-tuning on photos: wrong labels, and a frozen backbone. transfer.py compares accuracy and time with PyTorch.
 
-    python3 benchmarks/finetune.py accuracy PHOTOS --python PYTHON    accuracy and time by photos a class
-    python3 benchmarks/finetune.py suspects PHOTOS                    labels that were changed on purpose
-    python3 benchmarks/finetune.py frozen PHOTOS                      seconds with a frozen backbone
+    python3 benchmarks/finetune.py suspects PHOTOS    labels that were changed on purpose
+    python3 benchmarks/finetune.py frozen PHOTOS      seconds with a frozen backbone
 
-PHOTOS has a folder for each class. PYTHON has torch, torchvision and Pillow. The weights to start from are those of
-the demo network, a ResNet-20 trained on CIFAR-10, or of a run (--start). Prints Markdown tables.
+PHOTOS has a folder for each class. The weights to start from are those of the demo network, a ResNet-20 trained on
+CIFAR-10, or of a run (--start). Prints Markdown tables.
 """
 
 import argparse
 import json
 import random
 import shutil
-import statistics
 import sys
 import tempfile
 from pathlib import Path
 
-from photos import epochs, run, say
+from photos import epochs, run
 
-PEER = Path(__file__).parent / "peers" / "finetune_peer.py"
 # The network, and the size of the photos.
 SIZE = ["--arch", "resnet20", "--image-size", 32]
-# Photos of a class to train on, and how many epochs training from scratch has; the length with the highest mean
-# accuracy counts.
-NUMBERS = {10: (30, 60, 120), 50: (15, 30, 60), 160: (10, 20, 40)}
-# Photos of a class to judge by.
-JUDGED = 40
 # The share of labels that are changed, and how many suspects are looked at.
 CHANGED, FIRST = 0.05, 100
 
@@ -45,47 +37,6 @@ def copy(files, folder):
     folder.mkdir(parents=True)
     for file in files:
         shutil.copy(file, folder)
-
-
-def accuracy(args, folder):
-    torch = folder / "start.pt"
-    if args.python:
-        run([args.bin, "convert", args.start, torch])
-    found = classes(args.photos)
-    print("| photos a class | | accuracy | mean | seconds |")
-    print("|--:|---|---|--:|---|")
-    for number, lengths in NUMBERS.items():
-        photos = folder / f"photos-{number}"
-        if not photos.exists():
-            for name, files in found.items():
-                copy(files[:JUDGED], photos / "val" / name)
-                copy(files[JUDGED:][:number], photos / "train" / name)
-        results = {}
-        for seed in range(args.seeds):
-            common = [args.bin, "train", photos, *SIZE, "--seed", seed, "--ui", "log"]
-            with tempfile.TemporaryDirectory(dir=folder) as runs:
-                out = Path(runs) / "tuned"
-                seconds = run([*common, "--out", out, "--init", args.start, "--dtype", args.dtype])[1]
-                record(results, "`resnet`", epochs(out), seconds)
-                if args.python:
-                    output, seconds, _ = run([args.python, PEER, out, torch])
-                    record(results, "PyTorch", [json.loads(line) for line in output.splitlines()], seconds)
-                for length in lengths:
-                    out = Path(runs) / f"scratch-{length}"
-                    seconds = run([*common, "--out", out, "--init", "none", "--epochs", length])[1]
-                    record(results, f"from scratch, {length} epochs", epochs(out), seconds)
-        for who, rows in results.items():
-            accuracies, seconds = zip(*rows)
-            print(
-                f"| {number} | {who} | {', '.join(f'{x:.2f}' for x in accuracies)} "
-                f"| {statistics.mean(accuracies):.2f} | {', '.join(f'{x:.1f}' for x in seconds)} |",
-                flush=True,
-            )
-
-
-def record(results, who, rows, seconds):
-    results.setdefault(who, []).append((rows[-1]["validation_accuracy"], seconds))
-    say(f"{who}: {rows[-1]['validation_accuracy']:.2f}% in {seconds:.1f} s")
 
 
 def suspects(args, folder):
@@ -142,13 +93,11 @@ def main():
     parser.add_argument("--bin", type=Path, default="target/release/resnet")
     parser.add_argument("--folder", type=Path, help="where everything is kept [default: a temporary folder]")
     verbs = parser.add_subparsers(required=True)
-    for do, seeds in ((accuracy, 3), (suspects, 1), (frozen, 1)):
+    for do in (suspects, frozen):
         verb = verbs.add_parser(do.__name__)
         verb.add_argument("photos", type=Path)
         verb.add_argument("--start", default="demo", help="a model of the architecture")
-        verb.add_argument("--seeds", type=int, default=seeds)
-        verb.add_argument("--dtype", choices=("fp32", "bf16"), default="fp32")
-        verb.add_argument("--python", help="an interpreter with torch [default: no PyTorch]")
+        verb.add_argument("--seeds", type=int, default=1)
         verb.add_argument("--shares", nargs="+", default=["0.2", "0.5"], help="of photos for validation")
         verb.add_argument("--epochs", type=int, default=5)
         verb.set_defaults(do=do)
