@@ -1,6 +1,7 @@
 //! Images in memory.
 
 use resnet_network::{
+    crops::Crops,
     preprocess::Normalisation,
     random::{Purpose, Random},
 };
@@ -161,8 +162,10 @@ pub struct Batch {
     pub width: usize,
     /// Images of the whole batch, with those that cannot be used.
     pub whole: usize,
-    /// Pixels: `[n][height][width][channels]`.
+    /// Pixels: `[n][height][width][channels]`; none if there are crops.
     pub pixels: Vec<u8>,
+    /// What the pixels are made of, for a device that keeps the images ([`Loader::with_crops`](crate::Loader::with_crops)).
+    pub crops: Option<Crops>,
     /// The class of each image.
     pub labels: Vec<u32>,
     /// Which image of the data set each of them is: its number, plus that of all images for each time that the

@@ -2,10 +2,13 @@
 
 use std::{collections::HashSet, io, sync::Arc};
 
-use resnet_network::preprocess::Normalisation;
+use resnet_network::{
+    crops::{CropSettings, Crops, KeptImages},
+    preprocess::Normalisation,
+};
 
 use crate::{
-    Augment, Batch, Epoch, Images, Sampling, Shards,
+    Augment, Batch, Epoch, Images, PaddingMode, Sampling, Shards,
     augment::Size,
     photos::{Augmentation, Photos},
     plan::{Plan, PlannedBatch},
@@ -38,6 +41,8 @@ struct InMemory {
     augment: Augment,
     /// Those that are left out of their batches.
     missing: Arc<HashSet<usize>>,
+    /// Whether batches have crops in place of pixels.
+    gives_crops: bool,
 }
 
 impl Loader {
@@ -46,8 +51,9 @@ impl Loader {
     /// # Panics
     /// If `batch_size` is 0.
     pub fn new(images: Arc<Images>, batch_size: usize, augment: Augment, seed: u64) -> Self {
-        let source = Source::Memory(InMemory { images, augment, missing: Arc::default() });
-        Loader::of(source, batch_size, seed)
+        let missing = Arc::default();
+        let memory = InMemory { images, augment, missing, gives_crops: false };
+        Loader::of(Source::Memory(memory), batch_size, seed)
     }
 
     fn of(source: Source, batch_size: usize, seed: u64) -> Loader {
@@ -61,8 +67,8 @@ impl Loader {
     #[must_use]
     pub fn with_images(self, images: Images, missing: HashSet<usize>) -> Loader {
         let (images, missing) = (Arc::new(images), Arc::new(missing));
-        let source = Source::Memory(InMemory { images, augment: Augment::NONE, missing });
-        Loader { source, ..self }
+        let memory = InMemory { images, augment: Augment::NONE, missing, gives_crops: false };
+        Loader { source: Source::Memory(memory), ..self }
     }
 
     /// The same for photos on disk, which several threads read and augment. The photos that cannot be
@@ -92,6 +98,30 @@ impl Loader {
     #[must_use]
     pub fn with_shards(self, shards: Shards) -> Self {
         Loader { shards, ..self }
+    }
+
+    /// The images for a device to keep, if they are in memory, square, and of at most three channels.
+    pub fn to_keep(&self) -> Option<KeptImages<'_>> {
+        let Source::Memory(InMemory { images, augment, .. }) = &self.source else { return None };
+        let settings = CropSettings {
+            side: images.height,
+            channels: images.channels,
+            reflects: augment.padding_mode == PaddingMode::Reflect,
+            cutout: augment.cutout,
+            colour: self.mean,
+        };
+        let can_keep = images.height == images.width && images.channels <= 3;
+        can_keep.then_some(KeptImages { pixels: &images.pixels, settings })
+    }
+
+    /// The same with [`Crops`] in place of pixels, for a device that keeps [the images](Loader::to_keep). Photos on
+    /// disk stay pixels.
+    #[must_use]
+    pub fn with_crops(mut self) -> Loader {
+        if let Source::Memory(memory) = &mut self.source {
+            memory.gives_crops = true;
+        }
+        self
     }
 
     /// The images of the data set, if they are in memory.
@@ -242,20 +272,26 @@ impl InMemory {
         batch.draws.clear();
         let is_there = |&draw: &usize| !self.missing.contains(&(draw % images.len()));
         batch.draws.extend(draws.iter().copied().filter(is_there));
-        batch.pixels.resize(batch.draws.len() * len, 0);
         batch.labels.clear();
+        batch.labels.extend(batch.draws.iter().map(|draw| images.labels[draw % images.len()]));
+        let choice = |draw: usize| self.augment.choose(seed, epoch, draw as u64, size);
+        if self.gives_crops {
+            let crop = |&draw: &usize| choice(draw).crop(draw % images.len());
+            let crops = batch.draws.iter().map(crop).collect();
+            batch.crops = Some(Crops { crops, resampling: shrink.map(Shrink::resampling) });
+            return;
+        }
+        batch.pixels.resize(batch.draws.len() * len, 0);
         let mut whole = vec![0; shrink.map_or(0, |_| images.image_len())];
         for (&draw, out) in batch.draws.iter().zip(batch.pixels.chunks_exact_mut(len)) {
-            let index = draw % images.len();
-            let choice = self.augment.choose(seed, epoch, draw as u64, size);
+            let image = images.image(draw % images.len());
             match shrink {
-                None => choice.write(images.image(index), size, mean, out),
+                None => choice(draw).write(image, size, mean, out),
                 Some(shrink) => {
-                    choice.write(images.image(index), size, mean, &mut whole);
+                    choice(draw).write(image, size, mean, &mut whole);
                     shrink.write(&whole, out);
                 }
             }
-            batch.labels.push(images.labels[index]);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Shrinks images to fewer rows and columns.
 
-use resnet_network::preprocess::Interpolation;
+use resnet_network::{crops::Resampling, preprocess::Interpolation};
 
 use crate::{
     augment::Size,
@@ -28,6 +28,11 @@ impl Shrink {
     /// Rows and columns of a shrunk image.
     pub(crate) fn side(&self) -> usize {
         self.side
+    }
+
+    /// What a device needs to shrink square images, the same along both sides.
+    pub(crate) fn resampling(&self) -> Resampling {
+        self.rows.resampling()
     }
 
     /// Shrinks an image `[height][width][channels]` to `[side][side][channels]`.

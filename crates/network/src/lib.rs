@@ -2,7 +2,7 @@
 //!
 //! A [`Graph`] is a network as a list of nodes. An [`Arch`] names a network of the family and
 //! builds its graph. A [`Network`] adds parameters and running statistics. [`preprocess`] describes
-//! the input images, [`optim`] has the optimiser's settings, and [`random`] draws every random
+//! the input images, [`crops`] batches of images that a device keeps, [`optim`] has the optimiser's settings, and [`random`] draws every random
 //! number. This crate does not run networks, read files or train.
 //!
 //! ```
@@ -15,6 +15,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
+pub mod crops;
 pub mod graph;
 pub mod models;
 pub mod network;

@@ -1,6 +1,9 @@
 //! Data augmentation of training images, on bytes.
 
-use resnet_network::random::{Purpose, Random};
+use resnet_network::{
+    crops::Crop,
+    random::{Purpose, Random},
+};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::view::Size;
@@ -79,6 +82,13 @@ impl Augment {
 }
 
 impl Choice {
+    /// The same for a device that keeps the image.
+    pub(crate) fn crop(self, image: usize) -> Crop {
+        let View { top, left, mirrored, .. } = self.view;
+        let cutout = self.cutout.map_or([0; 2], |(top, left, _)| [top as u32, left as u32]);
+        Crop { image: image as u32, top: top as i32, left: left as i32, mirrored, cutout }
+    }
+
     /// Writes the augmented `image` to `out`, both `[height][width][channels]`. `mean` is the mean
     /// colour; channels that it lacks are black in a cutout.
     pub(crate) fn write(self, image: &[u8], size: Size, mean: &[u8], out: &mut [u8]) {

@@ -154,6 +154,37 @@ fn batches_have_their_sizes() {
     }
 }
 
+#[test]
+fn crops_are_the_choices_that_pixels_are_made_of() {
+    let augment = Augment { pad: 0, cutout: 3, ..Augment::default() };
+    let images = Arc::new(square());
+    let loader = Loader::new(images.clone(), 4, augment, 5).with_sampling(Sampling::Balanced);
+    let epoch = |loader: &Loader| loader.epoch_in_sizes(1, 0, vec![4]).unwrap();
+    for (pixels, crops) in epoch(&loader).zip(epoch(&loader.clone().with_crops())) {
+        assert_eq!((&pixels.draws, &pixels.labels), (&crops.draws, &crops.labels));
+        assert_eq!((pixels.height, pixels.width), (crops.height, crops.width));
+        assert!(pixels.crops.is_none() && crops.pixels.is_empty());
+        let Crops { crops, resampling } = crops.crops.unwrap();
+        assert_eq!(crops.len(), pixels.labels.len());
+        assert_eq!(resampling.as_ref().map_or(8, |r| r.side()), pixels.height);
+        for (crop, &draw) in crops.iter().zip(&pixels.draws) {
+            assert_eq!((crop.image as usize, crop.top, crop.left), (draw % 15, 0, 0));
+        }
+        for (crop, seen) in crops.iter().zip(pixels.pixels.chunks(192)) {
+            let [top, left] = crop.cutout.map(|at| at as usize);
+            let x = if crop.mirrored { 0 } else { 7 };
+            let hidden = (top..top + 3).contains(&0) && (left..left + 3).contains(&7);
+            let pixel = images.image(crop.image as usize)[3 * x..][..3].to_vec();
+            let expected = if hidden { vec![0; 3] } else { pixel };
+            // At the end of the first row.
+            assert!(resampling.is_some() || seen[21..24] == expected, "{crop:?}");
+        }
+    }
+    let kept = loader.to_keep().unwrap();
+    assert_eq!((kept.settings.side, kept.settings.cutout), (8, 3));
+    assert!(self::loader(4, 2, 0).to_keep().is_none(), "images that are not square");
+}
+
 /// 15 images of 8 x 8 pixels.
 fn square() -> Images {
     let pixels = (0..15 * 192).map(|i| (i * i / 7 % 251) as u8).collect();

@@ -7,7 +7,7 @@
 
 use std::{f64::consts::PI, ops::Range};
 
-use resnet_network::preprocess::Interpolation;
+use resnet_network::{crops::Resampling, preprocess::Interpolation};
 
 use super::{PhotoError, memory::with_capacity};
 
@@ -107,6 +107,18 @@ impl Axis {
 
     pub(super) fn len(&self) -> usize {
         self.taps.len()
+    }
+
+    /// The same for a device.
+    pub(crate) fn resampling(&self) -> Resampling {
+        let taps = self.taps.iter().map(|taps| taps.pixels.len()).max().unwrap_or(0);
+        let mut table = Vec::with_capacity(self.len() * (1 + taps));
+        for (index, own) in self.taps.iter().enumerate() {
+            table.push(own.pixels.start as i32);
+            table.extend_from_slice(self.weights(own));
+            table.resize((index + 1) * (1 + taps), 0);
+        }
+        Resampling { taps, table }
     }
 
     fn weights(&self, taps: &Taps) -> &[i32] {
