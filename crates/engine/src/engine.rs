@@ -4,6 +4,7 @@
 mod config;
 mod features;
 mod gradients;
+mod kept_images;
 #[cfg(feature = "gpu")]
 mod mirror;
 mod on_cpu;

@@ -3,13 +3,14 @@
 use std::{collections::VecDeque, time::Duration};
 
 use resnet_kernels::{Dtype, loss::Target};
-use resnet_network::{Network, graph::NodeId};
+use resnet_network::{Network, crops::KeptImages, graph::NodeId};
 use resnet_program::{Input, MicroBatch, StepResult, lower::Lowering, program::Program};
 
 use crate::{
     Gpu, GpuError, GpuEvalPlan, Settings,
     buffer::Allocator,
     clock::Clock,
+    kept::Kept,
     memory::Arenas,
     muon::Muon,
     train::{Loss, LossBuffers, TrainPlan},
@@ -171,6 +172,20 @@ impl GpuEngine {
             *moves = !eval.contains(&norm);
         }
         self.plan(Lowering { graph: &graph, dtype, batch, height, width, frozen, eval })
+    }
+
+    /// Keeps the images of a data set, in place of those before: what [`Input::Crops`] are of. False if there is no
+    /// memory for them, or kernels do not reach them.
+    ///
+    /// # Errors
+    /// If the device was lost.
+    pub fn keep_images(&mut self, images: &KeptImages<'_>) -> Result<bool, GpuError> {
+        match Kept::new(&self.gpu, images) {
+            Ok(kept) => self.train.as_mut().expect(PLANNED).keep(kept),
+            Err(GpuError::Memory { .. }) => return Ok(false),
+            Err(error) => return Err(error),
+        }
+        self.gpu.check().map(|()| true)
     }
 
     /// Begins forward, loss and backward of a micro-batch. Its gradients replace those before, or with `accumulate`

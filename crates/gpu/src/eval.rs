@@ -182,18 +182,18 @@ impl GpuEvalPlan {
         let (gpu, head) = (&self.gpu, self.program.head().operation);
         let (first, images) = match input {
             Input::Features(features) => {
-                (set_features(gpu, &self.program, &self.memory, features, n), None)
+                (set_features(gpu, &self.program, &self.memory, features, n), &[] as &[Dispatch])
             }
-            Input::Bytes(..) | Input::Nchw(_) => {
-                (0, Some(self.images.write(gpu, input, n, &self.memory.images)?))
+            Input::Bytes(..) | Input::Crops(..) | Input::Nchw(_) => {
+                (0, self.images.write(gpu, input, n, &self.memory.images)?)
             }
         };
         let end = if only_features { head } else { self.steps.len() };
         let mut encoder = gpu.device().create_command_encoder(&Default::default());
         let mut pass = encoder.begin_compute_pass(&Default::default());
         for step in &self.steps[first..end] {
-            let dispatch = step.as_ref().or(images).expect("images enter the first operation");
-            dispatch.encode(&mut pass, n, false);
+            let dispatches = step.as_ref().map_or(images, std::slice::from_ref);
+            dispatches.iter().for_each(|one| one.encode(&mut pass, n, false));
         }
         drop(pass);
         gpu.queue().submit([encoder.finish()]);
@@ -205,7 +205,7 @@ impl GpuEvalPlan {
 fn skip(input: Input<'_>, images: usize, image_len: usize, features: usize) -> Input<'_> {
     match input {
         Input::Features(_) => input.skip(images * features),
-        Input::Bytes(..) | Input::Nchw(_) => input.skip(images * image_len),
+        Input::Bytes(..) | Input::Crops(..) | Input::Nchw(_) => input.skip(images * image_len),
     }
 }
 

@@ -1,11 +1,12 @@
 //! Images on their way to a device.
 
-use resnet_network::preprocess::Normalisation;
+use resnet_network::{crops::Resampling, preprocess::Normalisation};
 use resnet_program::Input;
 
 use crate::{
     Gpu, GpuError,
     buffer::{Allocator, View},
+    kept::{CROP_BYTES, Kept},
     kernel::{Dispatch, Element, Kernel, Work},
 };
 
@@ -17,6 +18,8 @@ pub(crate) struct Images {
     channels: usize,
     pixels: usize,
     batch: usize,
+    /// What crops are of.
+    pub(crate) kept: Option<Kept>,
     /// What was prepared last.
     prepared: Option<Prepared>,
 }
@@ -24,36 +27,47 @@ pub(crate) struct Images {
 #[derive(Debug)]
 struct Prepared {
     form: Form,
+    /// What the host writes.
     source: wgpu::Buffer,
-    dispatch: Dispatch,
+    dispatches: Vec<Dispatch>,
 }
 
 /// How images come.
 #[derive(Clone, Debug, PartialEq)]
 enum Form {
     Bytes(Normalisation),
+    Crops(Normalisation, Option<Resampling>),
     Floats,
 }
 
 impl Images {
     pub(crate) fn new([height, width, channels]: [usize; 3], batch: usize) -> Self {
-        Images { channels, pixels: height * width, batch, prepared: None }
+        Images { channels, pixels: height * width, batch, kept: None, prepared: None }
     }
 
-    /// Writes a batch of `n` images. Returns the kernel that converts them into `to`.
+    /// Takes images that crops are of.
+    pub(crate) fn keep(&mut self, kept: Option<Kept>) {
+        (self.kept, self.prepared) = (kept, None);
+    }
+
+    /// Writes a batch of `n` images. Returns the kernels that convert them into `to`.
     ///
     /// # Panics
-    /// If the input has fewer, or the normalisation another number of channels or a mean image of another size.
+    /// If the input has fewer, or the normalisation another number of channels or a mean image of another size; if it is
+    /// crops of images that are not kept, or of another size.
     pub(crate) fn write(
         &mut self,
         gpu: &Gpu,
         input: Input<'_>,
         n: usize,
         to: &wgpu::Buffer,
-    ) -> Result<&Dispatch, GpuError> {
+    ) -> Result<&[Dispatch], GpuError> {
         let one = self.pixels * self.channels;
         let form = match input {
             Input::Bytes(_, normalisation) => Form::Bytes(normalisation.clone()),
+            Input::Crops(crops, normalisation) => {
+                Form::Crops(normalisation.clone(), crops.resampling.clone())
+            }
             Input::Nchw(_) => Form::Floats,
             Input::Features(_) => unreachable!("features enter the head"),
         };
@@ -63,19 +77,27 @@ impl Images {
         let prepared = self.prepared.as_ref().expect("made above");
         match input {
             Input::Bytes(bytes, _) => gpu.write(&prepared.source, 0, &bytes[..n * one]),
+            Input::Crops(crops, _) => self.kept().write(gpu, &crops.crops[..n], &prepared.source),
             Input::Nchw(values) => gpu.write(&prepared.source, 0, &values[..n * one]),
             Input::Features(_) => unreachable!("refused above"),
         }
-        Ok(&prepared.dispatch)
+        Ok(&prepared.dispatches)
+    }
+
+    fn kept(&self) -> &Kept {
+        self.kept.as_ref().expect("crops are of images that are kept")
     }
 
     fn prepare(&self, gpu: &Gpu, form: Form, to: &wgpu::Buffer) -> Result<Prepared, GpuError> {
         let allocator = Allocator::new(gpu, self.batch);
         let (size, table) = match &form {
             Form::Floats => (size_of::<f32>(), vec![0.0]),
-            Form::Bytes(normalisation) => (1, self.table(normalisation)),
+            Form::Bytes(normalisation) | Form::Crops(normalisation, _) => {
+                (1, self.table(normalisation))
+            }
         };
-        let source = allocator.zeros("images", self.batch * self.pixels * self.channels * size)?;
+        let mut source =
+            allocator.zeros("images", self.batch * self.pixels * self.channels * size)?;
         let values = allocator.zeros("normalisation", size_of_val(&table[..]))?;
         gpu.write(&values, 0, &table);
         let has_mean_image = table.len() > 256 * self.channels;
@@ -87,8 +109,14 @@ impl Images {
             .bind("source", Element::U32, &View::whole(&source))
             .bind("table", Element::F32, &View::whole(&values))
             .bind("y", Element::Vec4, &View::whole(to));
-        let dispatch = kernel.build(gpu, Work::values(self.pixels * vectors))?;
-        Ok(Prepared { form, source, dispatch })
+        let mut dispatches = vec![kernel.build(gpu, Work::values(self.pixels * vectors))?];
+        if let Form::Crops(_, resampling) = &form {
+            let crops = allocator.zeros("crops", self.batch * CROP_BYTES)?;
+            let (image, buffers) = ([self.pixels, self.channels], [&crops, &source]);
+            dispatches.insert(0, self.kept().gather(gpu, image, resampling.as_ref(), buffers)?);
+            source = crops;
+        }
+        Ok(Prepared { form, source, dispatches })
     }
 
     /// The normalised value of each byte by channel, `(byte / 255 - mean) / std`, and the mean image, divided by the

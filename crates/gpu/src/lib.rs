@@ -19,6 +19,7 @@ mod engine;
 mod error;
 mod eval;
 mod input;
+mod kept;
 mod kernel;
 mod measured;
 mod memory;

@@ -13,6 +13,7 @@ use crate::{
     Gpu, GpuError,
     buffer::View,
     input::Images,
+    kept::Kept,
     kernel::Dispatch,
     memory::{Arenas, Memory, conv_of, loaded, norm_of, rounded, stored},
     ops::{conv::Fused, head, norm::Backward, parameterless},
@@ -73,7 +74,7 @@ impl TrainPlan {
         // No kernel applies a batch norm as it loads.
         let lowering = Lowering { batch: rounded(batch), ..lowering };
         let program = training(lowering, &mut |_| false)?;
-        let memory = earlier.map(|plan| plan.memory);
+        let (memory, kept) = earlier.map(|plan| (plan.memory, plan.images.kept)).unzip();
         let memory = Memory::new(gpu, network, &program, batch, memory)?;
         let buffers = memory.buffers(gpu, network, &program, arenas);
         let packed = |bytes: usize| View::part(buffers.packed, &(0..bytes), 1);
@@ -146,9 +147,15 @@ impl TrainPlan {
             |soft| head::loss(buffers, program.classes, soft, [targets, class_weights, results]);
         let losses = [loss_of(false)?, loss_of(true)?];
         let image = program.image;
-        let images = Images::new([image.height, image.width, image.channels], program.batch);
+        let mut images = Images::new([image.height, image.width, image.channels], program.batch);
+        images.keep(kept.flatten());
         let submissions = submissions(&program, gpu.portions.submission);
         Ok(TrainPlan { program, steps, submissions, memory, images, losses })
+    }
+
+    /// Keeps the images that the crops of the next steps are of, in this plan and later ones.
+    pub(crate) fn keep(&mut self, kept: Kept) {
+        self.images.keep(Some(kept));
     }
 
     /// Submits a step: forward, loss and backward of `n` images, then what `last` adds. The device's clock is read before
@@ -168,10 +175,10 @@ impl TrainPlan {
         let (first, images) = match input {
             Input::Features(features) => {
                 assert!(self.program.trains_only_its_head(), "features of layers that train");
-                (set_features(gpu, &self.program, &self.memory, features, n), None)
+                (set_features(gpu, &self.program, &self.memory, features, n), &[] as &[Dispatch])
             }
-            Input::Bytes(..) | Input::Nchw(_) => {
-                (0, Some(self.images.write(gpu, input, n, &self.memory.images)?))
+            Input::Bytes(..) | Input::Crops(..) | Input::Nchw(_) => {
+                (0, self.images.write(gpu, input, n, &self.memory.images)?)
             }
         };
         let mut encoder = gpu.device().create_command_encoder(&Default::default());
@@ -183,7 +190,7 @@ impl TrainPlan {
             for operation in operations.clone().filter(|operation| *operation >= first) {
                 match &self.steps[operation] {
                     Step::Images => {
-                        images.iter().for_each(|images| images.encode(&mut pass, n, false));
+                        images.iter().for_each(|one| one.encode(&mut pass, n, false));
                     }
                     Step::Loss => {
                         let mut dispatch = self.losses[usize::from(loss.soft)].clone();
@@ -222,7 +229,7 @@ impl TrainPlan {
         let mut pass = encoder.begin_compute_pass(&Default::default());
         for step in &self.steps[..head.operation] {
             match step {
-                Step::Images => images.encode(&mut pass, n, false),
+                Step::Images => images.iter().for_each(|one| one.encode(&mut pass, n, false)),
                 Step::Run(dispatches) => {
                     dispatches.iter().for_each(|one| one.encode(&mut pass, n, false));
                 }

@@ -1,7 +1,7 @@
 //! The images and targets that a network takes, and the result of a training step.
 
 use resnet_kernels::loss::{Target, total_weight};
-use resnet_network::preprocess::Normalisation;
+use resnet_network::{crops::Crops, preprocess::Normalisation};
 
 /// Images, as an engine or a plan takes them.
 #[derive(Clone, Copy, Debug)]
@@ -9,6 +9,8 @@ pub enum Input<'a> {
     /// Bytes `[n][height][width][channels]`. The plan converts them to
     /// `(byte / 255 - mean) / std`, by channel, or with the mean of the pixel if there is a mean image.
     Bytes(&'a [u8], &'a Normalisation),
+    /// Crops of the images that an engine on a GPU keeps, normalised as bytes are: for training.
+    Crops(&'a Crops, &'a Normalisation),
     /// Normalised values `[n][channels][height][width]`, as a PyTorch tensor holds them.
     Nchw(&'a [f32]),
     /// In place of images what enters the head, `[n][features]`, as a plan or an engine returned it: nothing
@@ -18,9 +20,13 @@ pub enum Input<'a> {
 
 impl<'a> Input<'a> {
     /// The input without its first `values` bytes or values.
+    ///
+    /// # Panics
+    /// If it has fewer, or is crops.
     pub fn skip(self, values: usize) -> Self {
         match self {
             Input::Bytes(bytes, normalisation) => Input::Bytes(&bytes[values..], normalisation),
+            Input::Crops(..) => panic!("crops are for training"),
             Input::Nchw(images) => Input::Nchw(&images[values..]),
             Input::Features(features) => Input::Features(&features[values..]),
         }

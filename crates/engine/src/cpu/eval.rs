@@ -301,7 +301,7 @@ impl EvalPlan {
                 self.values.values_mut(place.clone()).set_f32(&features[..place.len()]);
                 head.operation
             }
-            Input::Bytes(..) | Input::Nchw(_) => 0,
+            Input::Bytes(..) | Input::Crops(..) | Input::Nchw(_) => 0,
         };
         for index in first..self.program.operations.len() {
             self.run(index, input, images);

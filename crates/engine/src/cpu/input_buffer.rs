@@ -64,7 +64,7 @@ impl InputBuffer {
     ///
     /// # Panics
     /// If the input has fewer than `images` images, or the normalisation another number of
-    /// channels or a mean image of another size.
+    /// channels or a mean image of another size; or if it is crops.
     pub(super) fn fill(&mut self, cpu: &Cpu, input: Input<'_>, images: usize) {
         let one = self.layout.channels * self.layout.height * self.layout.width;
         match input {
@@ -87,6 +87,7 @@ impl InputBuffer {
                 );
                 from_nchw(cpu, &self.layout, images, values, &mut self.values);
             }
+            Input::Crops(..) => panic!("the processor keeps no images"),
             Input::Features(_) => unreachable!("features enter the head"),
         }
     }

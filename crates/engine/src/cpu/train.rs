@@ -206,7 +206,7 @@ impl TrainPlan {
         }
         let first = match micro_batch.input {
             Input::Features(features) => self.set_features(features, n),
-            Input::Bytes(..) | Input::Nchw(_) => 0,
+            Input::Bytes(..) | Input::Crops(..) | Input::Nchw(_) => 0,
         };
         let operations = first..self.program.operations.len();
         self.run(operations, net, gradients, accumulate, micro_batch, hooks)

@@ -241,7 +241,7 @@ impl CpuEngine {
         }
         let at_once = self.eval.batch();
         let one = match input {
-            Input::Bytes(..) | Input::Nchw(_) => self.image_len,
+            Input::Bytes(..) | Input::Crops(..) | Input::Nchw(_) => self.image_len,
             Input::Features(_) => self.features_len(),
         };
         for first in (0..images).step_by(at_once) {

@@ -6,6 +6,7 @@ use resnet_gpu::{Gpu, GpuEngine, Rule, Settings, UpdateRange};
 use resnet_kernels::layout::padded;
 use resnet_network::{
     Network,
+    crops::KeptImages,
     graph::{Graph, NodeId},
     optim::{AdamWConfig, Average, OptimizerConfig, Rates, SgdConfig},
 };
@@ -84,6 +85,10 @@ impl GpuTrainer {
         eval: &[NodeId],
     ) -> Result<(), EngineError> {
         Ok(self.engine.replan(height, width, frozen, eval)?)
+    }
+
+    pub(super) fn keep_images(&mut self, images: &KeptImages<'_>) -> Result<bool, EngineError> {
+        Ok(self.engine.keep_images(images)?)
     }
 
     pub(super) fn set_rates(&mut self, factor: impl Fn(NodeId) -> f32) {

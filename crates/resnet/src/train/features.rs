@@ -10,8 +10,8 @@ use std::{
 };
 
 use super::{
-    Event, StopFlag, TrainError, feature_bytes::to_bytes, member::other_than_first, shards::agree,
-    trainer::Trainer,
+    Event, StopFlag, TrainError, feature_bytes::to_bytes, kept_images::images_of,
+    member::other_than_first, shards::agree, trainer::Trainer,
 };
 use crate::{
     config::TrainConfig,
@@ -185,7 +185,7 @@ impl Trainer<'_> {
             self.loader.in_order(self.batch_of_engine()).map_err(DataError::Threads)?;
         while let Some(batch) = batches.next() {
             let images = batch.labels.len();
-            let input = Input::Bytes(&batch.pixels, &data.normalisation);
+            let input = images_of(&batch, &data.normalisation);
             if images > 0 {
                 let features = to_bytes(&self.engine.features(input, images)?);
                 for (&image, features) in batch.draws.iter().zip(features.chunks_exact(one)) {

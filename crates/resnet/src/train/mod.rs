@@ -46,6 +46,7 @@ mod feature_bytes;
 mod features;
 mod hello;
 mod initial_weights;
+mod kept_images;
 mod length;
 mod log;
 mod lr_find;

@@ -10,6 +10,7 @@ use super::{
     feature_bytes::from_bytes,
     hello::Hosts,
     initial_weights::{InitialWeights, random_network, remarks},
+    kept_images::{images_of, keep_images},
     memory::{check_memory, engine_config, needs_cpu},
     mixing::Mixing,
     shards::{Begun, ShardSums, Stepped},
@@ -111,6 +112,9 @@ impl<'a> Trainer<'a> {
             engine.load(engine.store()?.0.clone(), buffers);
         }
         let class_weights = config.recipe.class_weights.as_ref();
+        let class_weights = class_weights.map(|weights| weights.of(train.labels(), classes.len()));
+        let loader = loader(config, train, batch).with_shards(shards.clone());
+        let loader = keep_images(loader, config, &mut engine)?;
         Ok(Trainer {
             plan: StepPlan::new(config, engine.store()?.0, size),
             engine,
@@ -127,8 +131,8 @@ impl<'a> Trainer<'a> {
             begun_steps: 0,
             mixing: Mixing::default(),
             has_features: false,
-            class_weights: class_weights.map(|weights| weights.of(train.labels(), classes.len())),
-            loader: loader(config, train, batch).with_shards(shards.clone()),
+            class_weights,
+            loader,
             shards,
         })
     }
@@ -278,14 +282,16 @@ impl<'a> Trainer<'a> {
         let mixed = recipe
             .mix
             .and_then(|mix| self.mixing.mix(mix, key, batch, data.classes.len(), smoothing));
-        let (pixels, targets) =
-            mixed.unwrap_or((&batch.pixels, Targets::labels(&batch.labels, smoothing)));
-        let targets = targets.with_class_weights(self.class_weights.as_deref());
-        let features = self.has_features.then(|| from_bytes(pixels));
-        let input = match &features {
+        let features = self.has_features.then(|| from_bytes(&batch.pixels));
+        let own = match &features {
             Some(features) => Input::Features(features),
-            None => Input::Bytes(pixels, &data.normalisation),
+            None => images_of(batch, &data.normalisation),
         };
+        let (input, targets) = match mixed {
+            Some((pixels, targets)) => (Input::Bytes(pixels, &data.normalisation), targets),
+            None => (own, Targets::labels(&batch.labels, smoothing)),
+        };
+        let targets = targets.with_class_weights(self.class_weights.as_deref());
         let whole = MicroBatch::whole(input, targets);
         let part = |batch_size| MicroBatch { batch_size, batch_weight: None, ..whole };
         let result = self.engine.begin(planned.map_or(whole, part), hooks)?;

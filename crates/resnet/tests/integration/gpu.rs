@@ -1,13 +1,16 @@
 //! Training, evaluation and heat maps on a GPU, compared with the processor. Skipped where there is no device of Vulkan, Metal
 //! or DirectX 12; Mesa's renderer in software is one.
 
-use std::{path::Path, sync::atomic::Ordering::Relaxed};
+use std::{
+    path::Path,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
 
 use resnet::{
     Arch, Cpu, Device, Dtype, Network,
     cam::ActivationMaps,
     config::TrainConfig,
-    data::Normalisation,
+    data::{Augment, Flip, Images, Loader, Normalisation, PaddingMode, transform::Mix},
     engine::{
         DeviceEvalPlan, Engine, EngineConfig, EngineError, Hooks, Input, MicroBatch, StepResult,
         Targets,
@@ -16,7 +19,7 @@ use resnet::{
     graph::Op,
     network::Init,
     optim::{AdamWConfig, Average, Muon, MuonRate, OptimizerConfig, Rates, SgdConfig},
-    recipe::Recipe,
+    recipe::{Recipe, SizePhase},
     run::RunFolder,
     train::{Event, Outcome, StopFlag, TrainError, train},
 };
@@ -231,6 +234,67 @@ fn a_run_that_is_stopped_within_an_epoch_ends_with_the_same_bits() {
     }
     assert!(matches!(run(&cut, &device, None).0, Outcome::Finished(_)));
     assert_eq!(result(&cut), result(&whole));
+}
+
+/// Augmentations of every kind; with padding above the image's size, a crop can miss the image.
+fn augmentations() -> [Augment; 6] {
+    let (zeros, reflect) = (PaddingMode::Zeros, PaddingMode::Reflect);
+    [
+        (0, zeros, Flip::Never, 0),
+        (4, zeros, Flip::Never, 0),
+        (0, zeros, Flip::Random, 0),
+        (0, zeros, Flip::Never, 5),
+        (30, zeros, Flip::Random, 3),
+        (30, reflect, Flip::Alternating, 12),
+    ]
+    .map(|(pad, padding_mode, flip, cutout)| Augment { pad, padding_mode, flip, cutout })
+}
+
+#[test]
+fn crops_of_kept_images_have_the_bits_of_the_loaders_pixels() {
+    let Some(device) = device() else { return };
+    for (channels, side) in [(3, SIDE), (1, 13)] {
+        let n = 2 * BATCH + 3;
+        let pixels = (0..n * side * side * channels).map(|i| (i * i / 7 % 251) as u8).collect();
+        let labels = (0..n as u32).collect();
+        let images = Arc::new(Images { height: side, width: side, channels, pixels, labels });
+        let (mean, std) = (vec![0.5, 0.25, 0.75], vec![0.25; 3]);
+        let normalisation = Normalisation::new(mean, std).for_channels(channels);
+        let arch: Arch = "resnet8".parse().unwrap();
+        let net = Network::new(arch.graph_with(channels, 10, arch.width()), Init::PyTorch, 1);
+        let config =
+            EngineConfig { batch: BATCH, height: side, width: side, ..EngineConfig::default() };
+        let mut engine = Engine::new(net, &config, &device).unwrap();
+        for augment in augmentations() {
+            let loader = Loader::new(images.clone(), BATCH, augment, 3).with_mean(&normalisation);
+            assert!(engine.keep_images(&loader.to_keep().unwrap()).unwrap());
+            // The last batch is smaller, and has the images' own size.
+            let epoch = |loader: &Loader| loader.epoch_in_sizes(1, 0, vec![8, 12]).unwrap();
+            for (of_pixels, batch) in epoch(&loader).zip(epoch(&loader.clone().with_crops())) {
+                engine.replan(batch.height, batch.width, &[], &[]).unwrap();
+                let bytes = Input::Bytes(&of_pixels.pixels, &normalisation);
+                let crops = Input::Crops(batch.crops.as_ref().unwrap(), &normalisation);
+                let mut features = |input| engine.features(input, batch.labels.len()).unwrap();
+                assert_eq!(features(crops), features(bytes), "{augment:?} {}", batch.height);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_run_has_the_same_bits_with_images_that_are_uploaded() {
+    let Some(device) = device() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let result_of = |name: &str, mix| {
+        let mut config = config();
+        config.recipe.image_sizes = vec![SizePhase { until: 0.5, size: 16 }];
+        // A batch that could be mixed is uploaded; nothing is mixed here.
+        config.recipe.mix = mix;
+        let folder = RunFolder::create(&dir.path().join(name), &config).unwrap();
+        train(&folder, dataset(), &device, &StopFlag::new(0), &mut |_| {}).unwrap();
+        result(folder.path()).without_recipe()
+    };
+    assert_eq!(result_of("kept", None), result_of("uploaded", Some(Mix::default())));
 }
 
 #[test]
