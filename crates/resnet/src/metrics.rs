@@ -211,6 +211,11 @@ impl Progress {
     pub(crate) fn images_per_second(&self) -> f64 {
         self.images as f64 / self.seconds.max(1e-9)
     }
+
+    /// How much of the time process 0 waited for others, percent.
+    pub(crate) fn waiting(&self) -> f64 {
+        100.0 * self.waited / self.seconds.max(1e-9)
+    }
 }
 
 #[cfg(test)]

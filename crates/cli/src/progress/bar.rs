@@ -4,7 +4,11 @@ use anstyle::Style;
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use resnet::train::{BatchEvent, EpochMetrics, Event, Started};
 
-use super::{estimate::Estimate, header::header, position::Position};
+use super::{
+    estimate::{Estimate, Remaining},
+    header::header,
+    position::Position,
+};
 use crate::{device::why_cpu, print};
 
 /// The bar and the table.
@@ -71,26 +75,20 @@ impl EpochBar {
 
     /// The text next to the bar.
     fn message(&self, b: &BatchEvent) -> String {
-        let left = self.estimate.remaining(b);
-        if let Some(all) = left.all {
-            return format!(
-                "loss {:.3} acc {:.1}% {:.0}/s run {}, all {} left",
-                b.loss,
-                b.accuracy,
-                b.images_per_second,
-                print::clock(left.run),
-                print::clock(all)
-            );
-        }
-        format!(
-            "loss {:.3} acc {:.1}% lr {} {:.0}/s {} left, run {}",
-            b.loss,
-            b.accuracy,
-            print::rate(b.learning_rate),
-            b.images_per_second,
-            print::clock(left.epoch),
-            print::clock(left.run)
-        )
+        let Remaining { epoch, run, all } = self.estimate.remaining(b);
+        let [of_epoch, of_run] = [epoch, run].map(print::clock);
+        let left = match all {
+            Some(all) => format!("run {of_run}, all {} left", print::clock(all)),
+            None => format!("{of_epoch} left, run {of_run}"),
+        };
+        // The learning rate, which rows have too, makes way for more.
+        let (rate, waiting) = match (b.waiting, all) {
+            (Some(share), _) => (String::new(), format!(" {share:.0}% waiting")),
+            (None, Some(_)) => Default::default(),
+            (None, None) => (format!(" lr {}", print::rate(b.learning_rate)), String::new()),
+        };
+        let (loss, accuracy, speed) = (b.loss, b.accuracy, b.images_per_second);
+        format!("loss {loss:.3} acc {accuracy:.1}%{rate} {speed:.0}/s{waiting} {left}")
     }
 
     /// A finished epoch's row; a star marks the best so far on the validation set.
@@ -221,6 +219,39 @@ mod tests {
             assert!(header.contains(&line), "{header}");
             assert!(header.lines().all(|line| line.len() <= 80), "{header}");
         }
+    }
+
+    #[test]
+    fn several_processes_show_how_long_they_wait() {
+        let message = |waiting, position| {
+            let mut bar = bar(0);
+            bar.estimate = Estimate::new(position);
+            bar.estimate.set_batch_size(100.0);
+            bar.message(&BatchEvent {
+                epoch: 1,
+                epochs: 100,
+                batch: 300,
+                batches: 450,
+                step: 300,
+                total_steps: 45_000,
+                loss: 1.25,
+                accuracy: 56.78,
+                batch_loss: 1.5,
+                batch_accuracy: 50.0,
+                learning_rate: 0.1,
+                images_per_second: 2500.0,
+                waiting,
+            })
+        };
+        let alone = message(None, None);
+        assert_eq!(alone, "loss 1.250 acc 56.8% lr 0.100 2500/s 0:06 left, run 29:48");
+        let shared = message(Some(12.4), None);
+        assert_eq!(shared, "loss 1.250 acc 56.8% 2500/s 12% waiting 0:06 left, run 29:48");
+        let position = Some(Position { run: 1, runs: 2, later: 1.0 });
+        let among = message(None, position);
+        assert_eq!(among, "loss 1.250 acc 56.8% 2500/s run 29:48, all 59:48 left");
+        let shared = message(Some(0.0), position);
+        assert_eq!(shared, "loss 1.250 acc 56.8% 2500/s 0% waiting run 29:48, all 59:48 left");
     }
 
     #[test]

@@ -104,6 +104,7 @@ mod tests {
             batch_accuracy: 50.0,
             learning_rate: 0.1,
             images_per_second: 100.0,
+            waiting: None,
         };
         let left = estimate.remaining(&last);
         // 30 and 480 steps of 100 images at 100 images/s, and two evaluations

@@ -58,6 +58,7 @@ mod tests {
             batch_accuracy: 50.0,
             learning_rate: 0.1,
             images_per_second: 10.0,
+            waiting: None,
         };
         let metrics = EpochMetrics {
             epoch: 1,

@@ -123,6 +123,8 @@ pub struct BatchEvent {
     pub learning_rate: f32,
     /// Images per second in the epoch so far.
     pub images_per_second: f64,
+    /// How much of the time of the epoch so far process 0 waited for others, percent. None of a process alone.
+    pub waiting: Option<f64>,
 }
 
 #[cfg(test)]
@@ -174,6 +176,7 @@ pub(super) mod tests {
             batch_accuracy: 50.0,
             learning_rate: 0.1,
             images_per_second: 280.4,
+            waiting: None,
         })
     }
 

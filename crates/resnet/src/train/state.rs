@@ -88,6 +88,7 @@ pub(super) fn add_batch(
         batch_accuracy: 100.0 * result.correct as f64 / images.max(1) as f64,
         learning_rate,
         images_per_second: p.images_per_second(),
+        waiting: (!waited.is_zero()).then(|| p.waiting()),
     }
 }
 
@@ -157,6 +158,21 @@ mod tests {
         state.end_epoch(metrics);
         add(&mut state, 0.3, 1, 4);
         state
+    }
+
+    #[test]
+    fn processes_wait_for_a_share_of_their_time() {
+        let mut state = state();
+        let mut waiting = |millis| {
+            let (result, waited) =
+                (StepResult { loss: 0.5, correct: 0 }, Duration::from_millis(millis));
+            let stepped = Stepped { result, images: 4, stop: 0, waited };
+            add_batch(&mut state, &sample(), &stepped, Duration::from_millis(100)).waiting
+        };
+        // The batch before it took as long, alone.
+        let share = waiting(50).unwrap();
+        assert!((share - 25.0).abs() < 1e-9, "{share}");
+        assert_eq!(waiting(0), None);
     }
 
     #[test]

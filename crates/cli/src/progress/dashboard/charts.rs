@@ -9,10 +9,7 @@ use ratatui::{
     widgets::{Axis, Block, Borders, Chart, Dataset, GraphType, Sparkline},
 };
 
-use super::{
-    palette::Palette,
-    state::{State, Throughput},
-};
+use super::{palette::Palette, state::State};
 use crate::print;
 
 /// A curve. Its marks distinguish it from the others of its chart, and its colour if there is one.
@@ -86,13 +83,24 @@ pub(super) fn rate(frame: &mut Frame, area: Rect, state: &State) {
     chart(frame, area, "Learning rate", &[curve], state.span(), [Some(0.0), None]);
 }
 
-/// Images per second since this process began.
-pub(super) fn throughput(frame: &mut Frame, area: Rect, throughput: &Throughput) {
-    let mut title = vec!["Images/s".bold()];
+/// Images per second since this process began, and how much of the time it waits for others.
+pub(super) fn throughput(frame: &mut Frame, area: Rect, state: &State) {
+    let throughput = &state.throughput;
+    let mut title = Line::from("Images/s".bold());
     if let (Some(now), Some(mean)) = (throughput.now, throughput.mean()) {
-        title.push(format!("  now {}  mean {}", short(now), short(mean)).into());
+        let [now, mean] = [now, mean].map(short);
+        let share = state.batch.and_then(|batch| batch.waiting);
+        let waiting = share.map_or(String::new(), |share| format!("  {share:.0}% waiting"));
+        let all = format!("  now {now}  mean {mean}{waiting}");
+        let fits = title.width() + all.len() < usize::from(area.width);
+        // The mean makes way first.
+        title.push_span(if fits || share.is_none() {
+            all
+        } else {
+            format!("  now {now}{waiting}")
+        });
     }
-    let block = framed(Line::from(title));
+    let block = framed(title);
     let columns = throughput.curve.columns(usize::from(block.inner(area).width));
     let most = columns.iter().fold(0.0, |a: f64, &b| a.max(b));
     let bars = Sparkline::default()

@@ -78,6 +78,7 @@ fn batch(epoch: u64, batch: u64) -> Event {
         batch_accuracy: 100.0 - 50.0 / x,
         learning_rate: 0.1,
         images_per_second: 2500.0,
+        waiting: None,
     })
 }
 
@@ -159,6 +160,18 @@ fn everything_is_shown_from_80x24_on() {
             ],
         );
     }
+}
+
+#[test]
+fn several_processes_show_how_long_they_wait() {
+    let now = Instant::now();
+    let mut state = state(now);
+    let screen = |state: &State, size| text(&buffer(state, PLAIN, size, now));
+    assert!(!screen(&state, [130, 30]).contains("waiting"));
+    let Event::Batch(alone) = batch(3, 226) else { panic!("it is a batch") };
+    state.update(&Event::Batch(BatchEvent { waiting: Some(12.4), ..alone }), now);
+    assert_has(&screen(&state, [80, 24]), &["Images/s  now 2,500  12% waiting"]);
+    assert_has(&screen(&state, [130, 30]), &["Images/s  now 2,500  mean 2,500  12% waiting"]);
 }
 
 #[test]

@@ -99,7 +99,7 @@ fn draw_curves(frame: &mut Frame, area: Rect, state: &State, palette: Palette) {
     if !low.is_empty() {
         let [rate, throughput] = halves(low);
         charts::rate(frame, rate, state);
-        charts::throughput(frame, throughput, &state.throughput);
+        charts::throughput(frame, throughput, state);
     }
 }
 
