@@ -201,12 +201,75 @@ impl ImageSet {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::{fs, path::Path};
 
     use resnet_network::preprocess::Preparation;
 
     use super::*;
-    use crate::{CacheOptions, PhotoList, PhotoOptions};
+    use crate::{CacheOptions, Loader, PhotoList, PhotoOptions, Shards, transform::Transform};
+
+    /// Photos of 8 x 8 pixels in a folder.
+    fn photos_in(folder: &Path, count: usize) -> Photos {
+        let mut list = PhotoList::new(folder);
+        for index in 0..count {
+            let name = format!("{index}.ppm");
+            let bytes = [&b"P6 8 8 255\n"[..], &[index as u8; 192]].concat();
+            fs::write(folder.join(&name), bytes).unwrap();
+            list.push(name.as_bytes(), 0);
+        }
+        let options = PhotoOptions { workers: 2, cache: CacheOptions::None };
+        Photos::new(list, Preparation::new(8, None, 3), options)
+    }
+
+    /// The photos that were read.
+    fn read(photos: &Photos) -> Vec<usize> {
+        let identities = photos.identities();
+        (0..photos.len()).filter(|&index| identities[index] != 0).collect()
+    }
+
+    #[test]
+    fn a_process_reads_its_share_of_the_photos() {
+        let folder = tempfile::tempdir().unwrap();
+        for rank in 0..2 {
+            let evaluated = photos_in(folder.path(), 10);
+            let set = ImageSet::Photos(evaluated.clone());
+            let visited = set.visit_share(2, rank, 2, |_, _| ControlFlow::Continue(()));
+            visited.unwrap();
+            let own: Vec<usize> = (0..10).filter(|index| index / 2 % 2 == rank).collect();
+            assert_eq!(read(&evaluated), own);
+
+            let trained = photos_in(folder.path(), 10);
+            let loader = Loader::of_photos(trained.clone(), 4, Transform::default(), 0)
+                .with_shards(Shards::of_process(2, rank, 2));
+            let batches = loader.epoch(1, 0).unwrap();
+            let mut drawn: Vec<usize> = batches.flat_map(|batch| batch.draws).collect();
+            drawn.sort_unstable();
+            assert_eq!(drawn.len(), 5);
+            assert_eq!(read(&trained), drawn);
+        }
+    }
+
+    #[test]
+    fn photos_are_known_once_they_were_compared() {
+        let folder = tempfile::tempdir().unwrap();
+        let photos = photos_in(folder.path(), 3);
+        let parts = Parts {
+            name: "photos".to_owned(),
+            classes: vec!["cat".to_owned()],
+            normalisation: Normalisation::imagenet(),
+            train: ImageSet::Photos(photos.clone()),
+            validation: None,
+            own_validation: false,
+            test: None,
+        };
+        parts.digest();
+        assert_eq!(read(&photos), [0, 1, 2]);
+        assert_eq!(photos.take_notes(), [""; 0]);
+        fs::write(folder.path().join("1.ppm"), "another photo").unwrap();
+        parts.digest();
+        let notes = photos.take_notes();
+        assert!(matches!(&notes[..], [note] if note.contains("1.ppm has changed")), "{notes:?}");
+    }
 
     #[test]
     fn photos_are_equal_by_names_lengths_and_the_first_bytes_of_some() {

@@ -72,6 +72,9 @@ fn processes_share_photos() {
         let Some(done) = under(&s, name, "2", &args) else { continue };
         done.success();
         assert!(tensors(&s.path("alone")) == tensors(&s.path(name)), "{name}");
+        // All photos, also those that only another process has read.
+        let photos = |run: &str| std::fs::read_to_string(s.path(run).join("photos.tsv")).unwrap();
+        assert_eq!(photos(name), photos("alone"));
     }
 }
 

@@ -139,14 +139,18 @@ impl Photos {
     }
 
     /// The length of each file, and the first bytes of some that are spread over the list: what tells whether two
-    /// folders have the same photos. A file that is not there has another length than any.
+    /// folders have the same photos. A file that is not there has another length than any. The
+    /// [identities](Photos::identities) of all are known then.
     pub(crate) fn peek(&self) -> Vec<(u64, Vec<u8>)> {
         const READ: usize = 16;
         const FIRST: u64 = 1 << 16;
         let between = self.len().div_ceil(READ).max(1);
         photo::map(0..self.len(), self.shared.workers, |index| {
             let path = self.list.path(index);
-            let len = fs::metadata(&path).map_or(u64::MAX, |metadata| metadata.len());
+            let metadata = fs::metadata(&path);
+            // Perhaps only another process will read it.
+            metadata.iter().for_each(|metadata| self.compare(index, &path, metadata));
+            let len = metadata.map_or(u64::MAX, |metadata| metadata.len());
             let mut start = Vec::new();
             if index % between == 0
                 && let Ok(file) = open(&path)
@@ -158,8 +162,8 @@ impl Photos {
         })
     }
 
-    /// Length and time of change of each file when it was read, as one number; 0 if it was not. A file
-    /// that has another one when it is read again is noted.
+    /// Length and time of change of each file when it was read, or compared with those of other processes, as one
+    /// number; 0 if it was not. A file that has another one when it is read again is noted.
     pub fn identities(&self) -> Vec<u64> {
         self.identities.iter().map(|identity| identity.load(Ordering::Relaxed)).collect()
     }

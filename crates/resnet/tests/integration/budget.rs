@@ -13,7 +13,8 @@ use resnet_comm::in_process;
 
 use crate::{
     common::small_run::{IMAGES, config, dataset},
-    processes::{in_shards, of_photos, photos, photos_of},
+    processes::in_shards,
+    shared_photos::{of_photos, photos, photos_of},
 };
 
 fn measured(

@@ -27,6 +27,7 @@ mod protocols;
 mod recipes;
 mod responses;
 mod resume;
+mod shared_photos;
 mod steps;
 mod tensorboard;
 mod timm;
