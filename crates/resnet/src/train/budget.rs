@@ -202,7 +202,10 @@ fn step_time(
     let start = Instant::now();
     let mut begun = start;
     loop {
-        let Some(shards) = trainer.next(&mut batches) else {
+        // The flag that processes stop by: all end with the step before which the time of one was over.
+        let is_over = times.len() >= WARM_UP && start.elapsed() >= TIME_STEPS;
+        let is_last = is_over || stop.load(Relaxed) != 0;
+        if !trainer.step(&mut batches, step, rates, is_last.into())? {
             if let Some(error) = batches.take_error() {
                 return Err(error.into());
             }
@@ -211,15 +214,10 @@ fn step_time(
             }
             batches = trainer.batches_of_size(size)?;
             continue;
-        };
-        // The flag that processes stop by: all end with the step before which the time of one was over.
-        let is_over = times.len() >= WARM_UP && start.elapsed() >= TIME_STEPS;
-        let is_last = is_over || stop.load(Relaxed) != 0;
-        trainer.step(&shards, step, rates, is_last.into())?;
+        }
         trainer.update_average(step + times.len() as u64)?;
         // The time of a step is known when it is done, also on a GPU.
         let stepped = trainer.stepped(true)?.expect("a step was begun");
-        shards.into_iter().for_each(|shard| batches.recycle(shard));
         let now = Instant::now();
         times.push((now - begun).as_secs_f64());
         begun = now;

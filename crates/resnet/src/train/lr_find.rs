@@ -108,18 +108,16 @@ pub fn lr_find(
             if step == range.steps || stop.load(Relaxed) != 0 {
                 break 'epochs;
             }
-            let Some(shards) = trainer.next(&mut batches) else {
+            let lr = range.lr(step);
+            if !trainer.step(&mut batches, step, rates(&config.recipe, lr, step), 0)? {
                 let error = batches.take_error().expect("the loader has a batch for every step");
                 return Err(error.into());
-            };
-            let lr = range.lr(step);
-            trainer.step(&shards, step, rates(&config.recipe, lr, step), 0)?;
+            }
             let stepped = trainer.stepped(true)?.expect("a step was begun");
             step += 1;
             listen(step);
-            // None of its photos can be used.
-            shards.into_iter().for_each(|shard| batches.recycle(shard));
             let result = stepped.result;
+            // None of its photos can be used.
             if stepped.images == 0 {
                 continue;
             }

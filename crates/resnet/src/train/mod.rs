@@ -251,17 +251,15 @@ fn go(
         let (mut step, mut time) = (state.progress.step, Duration::ZERO);
         while step < end {
             let start = Instant::now();
-            let Some(shards) = trainer.next(&mut batches) else {
+            if !trainer.step(&mut batches, step, config.rates_at(step), stop.load(Relaxed))? {
                 let error = batches.take_error().expect("the loader has a batch for every step");
                 count(output, trainer, &mut state, &mut time, true, listen)?;
                 notes(trainer, listen);
                 return Err(output.lost(error, trainer, &state, listen));
-            };
-            trainer.step(&shards, step, config.rates_at(step), stop.load(Relaxed))?;
+            }
             trainer.update_average(step)?;
             step += 1;
             time += start.elapsed();
-            shards.into_iter().for_each(|shard| batches.recycle(shard));
             let is_due = saved.elapsed() > SAVE_EVERY || output.is_first_of_a_way_back(step);
             let all = is_due || step == end;
             let agreed = count(output, trainer, &mut state, &mut time, all, listen)?;

@@ -11,7 +11,7 @@ use resnet_comm::{BUCKET_BYTES, Buckets, Wire};
 
 use super::{
     TrainError,
-    shards::{Begun, Said, ShardHooks, exchange},
+    shards::{Begun, Said, ShardHooks, ShardSource, exchange},
     trainer::Trainer,
 };
 use crate::{
@@ -22,16 +22,18 @@ use crate::{
 };
 
 impl Trainer<'_> {
-    /// [`Trainer::step`] by this process's shards of a batch.
+    /// [`Trainer::step`] by this process's shards of a batch, of which this is the first. None if the source ends
+    /// before the last one; then nothing has changed.
     pub(super) fn step_in_shards(
         &mut self,
-        shards: &[Batch],
+        first: Batch,
+        source: &mut dyn ShardSource,
         step: u64,
         rates: Rates,
         stop: usize,
-    ) -> Result<Begun, TrainError> {
+    ) -> Result<Option<Begun>, TrainError> {
         let (group, parallel) = (self.group, self.config.recipe.parallel);
-        let planned = shards.first().map_or(0, |shard| shard.whole);
+        let (own, planned) = (self.shards.own().len(), first.whole);
         let mut sums = std::mem::take(&mut self.sums);
         sums.spare.resize(self.engine.gradients()?.len(), 0.0);
         let (network, _) = self.engine.store()?;
@@ -39,9 +41,17 @@ impl Trainer<'_> {
         let buckets = Buckets::new(group, parallel.wire, BUCKET_BYTES);
         let (mut buckets, mut waited) = (Some(buckets), Duration::ZERO);
         let (mut said, mut moved) = (Vec::<Said>::new(), Vec::new());
-        for (index, batch) in shards.iter().enumerate() {
-            let is_last = index + 1 == shards.len();
+        let mut first = Some(first);
+        for index in 0..own {
+            let is_last = index + 1 == own;
             self.set_running(&start)?;
+            let Some(batch) = first.take().or_else(|| source.next_shard()) else {
+                self.engine.drop_gradients();
+                sums.gradients.clear();
+                sums.running.clear();
+                self.sums = sums;
+                return Ok(None);
+            };
             let mut hooks = ShardHooks {
                 group,
                 sync: parallel.sync_batch_norm.then_some(Ok(())),
@@ -49,7 +59,7 @@ impl Trainer<'_> {
                 last: if is_last { buckets.take() } else { None }
                     .map(|buckets| (parallel.wire, &sums.gradients, buckets)),
             };
-            let (result, weight) = self.begin(batch, Some(planned), step, &mut hooks)?;
+            let (result, weight) = self.begin(&batch, Some(planned), step, &mut hooks)?;
             let result = result.expect("shards are the processor's");
             let ShardHooks { sync, last, waited: in_norms, .. } = hooks;
             waited += in_norms;
@@ -66,6 +76,7 @@ impl Trainer<'_> {
                 self.engine.take_gradients(&mut sums.spare)?;
                 sums.gradients.push(parallel.wire, &mut sums.spare);
             }
+            source.give_back(batch);
         }
         let moved = (!parallel.sync_batch_norm).then(|| group.sum(moved, Wire::Fp32));
         let buckets = buckets.expect("a process has a shard");
@@ -87,7 +98,7 @@ impl Trainer<'_> {
             self.set_running(&start)?;
             self.engine.drop_gradients();
             let result = Some(StepResult { loss: 0.0, correct: 0 });
-            return Ok(Begun { result, images: 0, stop, waited });
+            return Ok(Some(Begun { result, images: 0, stop, waited }));
         }
         if let Some(moved) = moved {
             let before = start.0.iter().zip(&moved);
@@ -101,7 +112,7 @@ impl Trainer<'_> {
         }
         self.update(rates)?;
         let result = Some(StepResult { loss: loss * factor, correct: correct as usize });
-        Ok(Begun { result, images: images as usize, stop, waited })
+        Ok(Some(Begun { result, images: images as usize, stop, waited }))
     }
 
     fn set_running(
@@ -123,5 +134,89 @@ impl Trainer<'_> {
             *tracked = before.wrapping_add(i64::from(counts));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        Cpu,
+        config::{TrainConfig, tests::sample},
+        data::{Dataset, Epoch, LoadOptions, load},
+        metrics::State,
+    };
+
+    /// An epoch that gives so many more shards, and counts those that are taken at once.
+    struct Counted {
+        epoch: Epoch,
+        left: usize,
+        taken: usize,
+        most: usize,
+    }
+
+    impl Counted {
+        fn new(trainer: &Trainer<'_>, left: usize) -> Counted {
+            let epoch = trainer.batches(&State::new(1, 0)).unwrap();
+            Counted { epoch, left, taken: 0, most: 0 }
+        }
+    }
+
+    impl ShardSource for Counted {
+        fn next_shard(&mut self) -> Option<Batch> {
+            self.left = self.left.checked_sub(1)?;
+            self.taken += 1;
+            self.most = self.most.max(self.taken);
+            self.epoch.next_shard()
+        }
+
+        fn give_back(&mut self, shard: Batch) {
+            self.taken -= 1;
+            self.epoch.give_back(shard);
+        }
+    }
+
+    /// Three batches of four shards.
+    fn in_shards() -> (TrainConfig, Dataset) {
+        let [limit_train, limit_test] = [64, 4].map(Some);
+        let options = LoadOptions { limit_train, limit_test, ..LoadOptions::default() };
+        let set = load("synthetic", &options).unwrap();
+        let mut config = sample();
+        (config.recipe.batch_size, config.recipe.parallel.shards) = (16, 4);
+        config.data.classes.clone_from(&set.classes);
+        (config.data.train_images, config.data.validation) = (48, 16);
+        config.total_steps = 6;
+        (config, set)
+    }
+
+    #[test]
+    fn a_step_has_one_shard_at_a_time_and_no_part_of_it_stays() {
+        let (config, set) = in_shards();
+        let cpu = Cpu::new(1).unwrap();
+        let start = || Trainer::new(&config, set.clone().into(), &cpu, None).unwrap();
+        let step = |trainer: &mut Trainer<'_>, left| {
+            let mut shards = Counted::new(trainer, left);
+            let is_begun = trainer.step(&mut shards, 0, config.rates_at(0), 0).unwrap();
+            (is_begun, [shards.taken, shards.most])
+        };
+        let weights = |trainer: &Trainer<'_>| {
+            let (network, _) = trainer.engine.store().unwrap();
+            let tracked = network.all_batches_tracked().to_vec();
+            (network.values().to_vec(), network.running_values().to_vec(), tracked)
+        };
+        let mut whole = start();
+        let before = weights(&whole);
+        assert_eq!(step(&mut whole, 4), (true, [0, 1]));
+        assert_ne!(weights(&whole), before);
+
+        // The third shard cannot be read at first.
+        let mut lost = start();
+        assert_eq!(step(&mut lost, 2), (false, [0, 1]));
+        assert_eq!(weights(&lost), before);
+        assert_eq!(lost.stepped(true).unwrap(), None);
+        assert_eq!(step(&mut lost, 4), (true, [0, 1]));
+        assert_eq!(weights(&lost), weights(&whole));
+        // A process alone waits for nobody.
+        assert_eq!(lost.stepped(true).unwrap(), whole.stepped(true).unwrap());
     }
 }

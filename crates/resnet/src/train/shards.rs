@@ -3,6 +3,7 @@
 //! A step whose batch is cut into shards is in `shard_step.rs`.
 
 use std::{
+    collections::VecDeque,
     ops::Range,
     time::{Duration, Instant},
 };
@@ -10,12 +11,46 @@ use std::{
 use resnet_comm::{Buckets, CommError, Group, Wire, tree::Branches};
 
 use crate::{
+    data::{Batch, Epoch},
     engine::{
         StepResult,
         hooks::{Hooks, Statistics},
     },
     graph::NodeId,
 };
+
+/// Where a process takes its shards of the batches from, in order, one by one: while it computes one, a loader makes
+/// the next.
+pub(super) trait ShardSource {
+    /// The next shard, if there is one.
+    fn next_shard(&mut self) -> Option<Batch>;
+
+    /// Takes a shard back that was computed.
+    fn give_back(&mut self, shard: Batch);
+}
+
+impl ShardSource for Epoch {
+    fn next_shard(&mut self) -> Option<Batch> {
+        self.next()
+    }
+
+    fn give_back(&mut self, shard: Batch) {
+        self.recycle(shard);
+    }
+}
+
+/// The shards of one batch, again and again.
+pub(super) struct Repeated(pub(super) VecDeque<Batch>);
+
+impl ShardSource for Repeated {
+    fn next_shard(&mut self) -> Option<Batch> {
+        self.0.pop_front()
+    }
+
+    fn give_back(&mut self, shard: Batch) {
+        self.0.push_back(shard);
+    }
+}
 
 /// A step that was begun.
 pub(super) struct Begun {

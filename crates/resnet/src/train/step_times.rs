@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use resnet_comm::Group;
 
-use super::{TrainError, hello, trainer::Trainer};
+use super::{TrainError, hello, shards::Repeated, trainer::Trainer};
 use crate::{Cpu, config::TrainConfig, data::Parts};
 
 /// The time of a step.
@@ -33,10 +33,10 @@ pub fn step_times(
     hello::check(group, config, &data, cpu)?;
     let mut trainer = Trainer::in_group(group, config, data, cpu, None)?;
     let mut batches = trainer.batches_of_size(config.image_size_at(0))?;
-    let Some(shards) = trainer.next(&mut batches) else {
-        let error = batches.take_error().expect("an epoch has a batch");
+    let mut shards = Repeated(batches.by_ref().take(trainer.shards.own().len()).collect());
+    if let Some(error) = batches.take_error() {
         return Err(error.into());
-    };
+    }
     // Nothing is loaded meanwhile.
     drop(batches);
     let (mut times, mut start) = (Vec::new(), Instant::now());
@@ -47,7 +47,7 @@ pub fn step_times(
         }
         // The flag that processes stop by: all end with the step before which the time of one was over.
         let is_last = times.len() >= warm_up && start.elapsed() >= time;
-        trainer.step(&shards, 0, config.rates_at(0), is_last.into())?;
+        trainer.step(&mut shards, 0, config.rates_at(0), is_last.into())?;
         let stepped = trainer.stepped(true)?.expect("a step was begun");
         times.push(StepTime { step: begun.elapsed(), waited: stepped.waited });
         if stepped.stop != 0 {

@@ -13,7 +13,7 @@ use super::{
     kept_images::{images_of, keep_images},
     memory::{check_memory, engine_config, needs_cpu},
     mixing::Mixing,
-    shards::{Begun, ShardSums, Stepped},
+    shards::{Begun, ShardSource, ShardSums, Stepped},
     step_plan::StepPlan,
     whitening::whiten,
 };
@@ -204,41 +204,37 @@ impl<'a> Trainer<'a> {
         self.loader.epoch_in_sizes(1, 0, sizes).map_err(TrainError::Loader)
     }
 
-    /// This process's shards of the next batch: the batch itself, if it is not cut. None at the end.
-    pub(super) fn next(&self, batches: &mut Epoch) -> Option<Vec<Batch>> {
-        let own = self.shards.own().len();
-        let shards: Vec<Batch> = batches.take(own).collect();
-        (shards.len() == own).then_some(shards)
-    }
-
     /// Forward, loss, backward and update: the step, which counts from 0, at these learning rates, by this
-    /// process's shards of the batch. A batch without images, whose photos cannot be used, updates nothing. `stop`
-    /// is this process's stop flag. [`Trainer::stepped`] has the result.
+    /// process's shards of the next batch: the batch itself, if it is not cut. False if there is none, or not all of
+    /// them. A batch without images, whose photos cannot be used, updates nothing. `stop` is this process's stop
+    /// flag. [`Trainer::stepped`] has the result.
     ///
     /// # Errors
     /// If there is no memory for a step of its images' size, or processes cannot go on together.
     pub(super) fn step(
         &mut self,
-        shards: &[Batch],
+        source: &mut dyn ShardSource,
         step: u64,
         rates: Rates,
         stop: usize,
-    ) -> Result<(), TrainError> {
+    ) -> Result<bool, TrainError> {
+        let Some(first) = source.next_shard() else { return Ok(false) };
         self.begun_steps = step + 1;
-        let begun = match shards {
-            [batch] if self.shards == Shards::default() => {
-                let (images, waited) = (batch.labels.len(), Duration::ZERO);
-                let mut result = Some(StepResult { loss: 0.0, correct: 0 });
-                if images > 0 {
-                    (result, _) = self.begin(batch, None, step, &mut ())?;
-                    self.update(rates)?;
-                }
-                Begun { result, images, stop, waited }
+        let begun = if self.shards == Shards::default() {
+            let (images, waited) = (first.labels.len(), Duration::ZERO);
+            let mut result = Some(StepResult { loss: 0.0, correct: 0 });
+            if images > 0 {
+                (result, _) = self.begin(&first, None, step, &mut ())?;
+                self.update(rates)?;
             }
-            shards => self.step_in_shards(shards, step, rates, stop)?,
+            source.give_back(first);
+            Some(Begun { result, images, stop, waited })
+        } else {
+            self.step_in_shards(first, source, step, rates, stop)?
         };
-        self.begun.push_back(begun);
-        Ok(())
+        let is_begun = begun.is_some();
+        self.begun.extend(begun);
+        Ok(is_begun)
     }
 
     /// The oldest step whose result was not taken yet, if it is there: on a GPU only if several others were
