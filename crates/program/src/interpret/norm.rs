@@ -6,7 +6,7 @@ use resnet_kernels::{
 };
 use resnet_network::{Network, graph::NodeId};
 
-use super::Interpreter;
+use super::interpreter::Interpreter;
 use crate::program::{Sink, Slope, Span};
 
 impl Interpreter<'_> {
@@ -110,4 +110,13 @@ impl Interpreter<'_> {
             self.store_gradient(&g, to);
         }
     }
+}
+
+/// A value after a batch norm with running statistics.
+pub(super) fn running_norm(net: &Network, norm: NodeId, channel: usize, x: f64) -> f64 {
+    let (mean, var) = net.running(norm);
+    let of = |value: f32| f64::from(value);
+    let [weight, bias] = net.weight_and_bias(norm).map(|at| of(net.values()[at.start + channel]));
+    (x - of(mean[channel])) / (of(var[channel]) + net.graph().epsilon().value()).sqrt() * weight
+        + bias
 }
