@@ -100,31 +100,37 @@ fn grouped() -> Graph {
     g
 }
 
+fn network(graph: Graph) -> Network {
+    Network::new(graph, Init::He, 4)
+}
+
+/// An architecture for the images and classes here, with random parameters.
+pub(crate) fn net(name: &str, width: usize) -> Network {
+    network(name.parse::<Arch>().expect("a name").graph_with(CHANNELS, CLASSES, width))
+}
+
 /// Each with a name and random parameters.
 pub(crate) fn nets() -> Vec<(&'static str, Network)> {
-    let of = |name: &str, width| {
-        name.parse::<Arch>().expect("a name").graph_with(CHANNELS, CLASSES, width)
-    };
     [
-        ("odd", odd()),
-        ("wide", wide()),
-        ("grouped", grouped()),
-        ("resnet8", of("resnet8", 4)),
-        ("plain8", of("plain8", 5)),
-        ("resnet18", of("resnet18", 3)),
-        ("resnet50-cifar", of("resnet50-cifar", 2)),
-        ("resnet8-sprint", of("resnet8-sprint+gelu", 4)),
-        ("preresnet8", of("preresnet8+silu", 4)),
-        ("plain8-sprint", of("plain8-sprint+relu", 5)),
+        ("odd", network(odd())),
+        ("wide", network(wide())),
+        ("grouped", network(grouped())),
+        ("resnet8", net("resnet8", 4)),
+        ("plain8", net("plain8", 5)),
+        ("resnet18", net("resnet18", 3)),
+        ("resnet50-cifar", net("resnet50-cifar", 2)),
+        ("resnet8-sprint", net("resnet8-sprint+gelu", 4)),
+        ("preresnet8", net("preresnet8+silu", 4)),
+        ("plain8-sprint", net("plain8-sprint+relu", 5)),
     ]
-    .map(|(name, graph)| (name, Network::new(graph, Init::He, 4)))
     .into()
 }
 
 /// Distance from the truth by norm, against the norm of the truth.
-pub(crate) fn distance(got: &[f32], want: &[f64]) -> f64 {
+pub(crate) fn distance<T: Copy + Into<f64>>(got: &[T], want: &[f64]) -> f64 {
     assert_eq!(got.len(), want.len());
     let norm = |v: &mut dyn Iterator<Item = f64>| v.map(|x| x * x).sum::<f64>().sqrt();
-    let difference = norm(&mut got.iter().zip(want).map(|(g, w)| f64::from(*g) - w));
+    let got = got.iter().map(|&g| -> f64 { g.into() });
+    let difference = norm(&mut got.zip(want).map(|(g, w)| g - w));
     difference / norm(&mut want.iter().copied()).max(1e-6)
 }

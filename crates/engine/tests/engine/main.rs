@@ -1,4 +1,4 @@
-//! The engine compared with its f64 interpreter; micro-batches, hooks and memory.
+//! The engine compared with its f64 interpreter; micro-batches, shards, hooks and memory.
 
 mod eval_norms;
 mod graphs;
@@ -9,3 +9,4 @@ mod micro_batches;
 mod muon;
 mod recipes;
 mod replan;
+mod shards;

@@ -8,7 +8,8 @@ use crate::program::{Compute, ConvOperand};
 
 impl Interpreter<'_> {
     /// The input of a convolution, `[n][row][column][channel]`, without border and padded channels.
-    fn conv_input(&self, x: &ConvOperand, s: &ConvShape, n: usize) -> Vec<f64> {
+    fn conv_input(&self, x: &ConvOperand, s: &ConvShape) -> Vec<f64> {
+        let n = self.n;
         let mut dense = Vec::with_capacity(n * s.height * s.width * s.in_channels);
         match x {
             ConvOperand::Images => {
@@ -36,14 +37,8 @@ impl Interpreter<'_> {
         dense
     }
 
-    pub(super) fn conv(
-        &mut self,
-        compute: &Compute,
-        net: &Network,
-        head: NodeId,
-        s: &ConvShape,
-        n: usize,
-    ) {
+    pub(super) fn conv(&mut self, compute: &Compute, net: &Network, head: NodeId, s: &ConvShape) {
+        let n = self.n;
         let place = net.ranges(head).next().expect("a convolution has a weight");
         let own = s.group_inputs();
         // The inputs of the group of an output.
@@ -58,7 +53,7 @@ impl Interpreter<'_> {
         let (ins, outs) = (padded(s.in_channels), padded(s.out_channels));
         match compute {
             Compute::Conv { x, norm, residual, relu, y } => {
-                let x = self.conv_input(x, s, n);
+                let x = self.conv_input(x, s);
                 let side = |len: usize| (len + 2 * s.padding - s.kernel) / s.stride + 1;
                 let mut out = vec![0.0; n * side(s.height) * side(s.width) * outs];
                 for (from, to, tap) in taps(s, n) {
@@ -78,7 +73,7 @@ impl Interpreter<'_> {
                 self.finish(out, residual.as_ref(), relu.then_some(Activation::Relu), y);
             }
             Compute::ConvBackwardWeight { x, dy } => {
-                let x = self.conv_input(x, s, n);
+                let x = self.conv_input(x, s);
                 let dw = &mut self.d_parameters[place.clone()];
                 dw.fill(0.0);
                 let dy = &self.gradients[dy.clone()];

@@ -11,6 +11,8 @@ pub struct Interpreter<'a> {
     pub(super) program: &'a Program,
     /// Whether values and gradients are rounded to bfloat16 where they are stored.
     rounds: bool,
+    /// Images of the pass.
+    pub(super) n: usize,
     pub(super) images: Vec<f64>,
     pub(super) values: Vec<f64>,
     pub(super) gradients: Vec<f64>,
@@ -34,6 +36,7 @@ impl<'a> Interpreter<'a> {
     pub fn new(program: &'a Program) -> Self {
         let empty = |len: usize| vec![f64::NAN; len];
         Interpreter {
+            n: 0,
             images: empty(program.batch * program.image.image_len()),
             values: empty(program.values_len),
             gradients: empty(program.gradients_len),
@@ -58,10 +61,11 @@ impl<'a> Interpreter<'a> {
         if self.rounds { Bf16::from_f32(value as f32).to_f32().into() } else { value }
     }
 
-    pub(super) fn load_images(&mut self, images: &[f32], n: usize) {
+    pub(super) fn load_images(&mut self, images: &[f32]) {
         let at = self.program.image;
         self.images.fill(0.0);
-        for (i, &value) in images[..n * at.channels * at.height * at.width].iter().enumerate() {
+        for (i, &value) in images[..self.n * at.channels * at.height * at.width].iter().enumerate()
+        {
             let (column, row) = (i % at.width, i / at.width % at.height);
             let channel = i / (at.width * at.height) % at.channels;
             let image = i / (at.width * at.height * at.channels);

@@ -6,11 +6,10 @@ use super::interpreter::Interpreter;
 use crate::batch::Targets;
 
 impl Interpreter<'_> {
-    /// `torch.nn.functional.cross_entropy` and its gradient.
-    pub(super) fn cross_entropy(&mut self, targets: Targets<'_>, batch_size: usize) {
+    /// `torch.nn.functional.cross_entropy` and its gradient, of losses that are divided by `divisor`.
+    pub(super) fn cross_entropy(&mut self, targets: Targets<'_>, divisor: f64) {
         let classes = self.program.classes;
         let weight = |class: usize| targets.class_weights.map_or(1.0, |w| f64::from(w[class]));
-        let of = targets.class_weights.map_or(batch_size as f64, |_| targets.total_weight());
         let smoothing = f64::from(targets.label_smoothing);
         self.loss = 0.0;
         for i in 0..targets.len() {
@@ -27,9 +26,9 @@ impl Interpreter<'_> {
             let sum: f64 = (0..classes).map(smoothed).sum();
             for class in 0..classes {
                 let target = smoothed(class);
-                self.loss -= target * (row[class] - total) / of;
+                self.loss -= target * (row[class] - total) / divisor;
                 self.d_logits[i * classes + class] =
-                    ((row[class] - total).exp() * sum - target) / of;
+                    ((row[class] - total).exp() * sum - target) / divisor;
             }
         }
     }

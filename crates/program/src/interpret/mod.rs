@@ -4,6 +4,9 @@
 //! is overwritten too early, or an operation in the wrong place, gives a wrong result in both,
 //! which the comparison with PyTorch shows. A wrong kernel gives a difference between plan and
 //! interpreter. Buffers start as NaN, so a value that is read before it is written shows.
+//!
+//! The shards of a step go through the program together ([`Interpreter::run_shards`]), since batch norms
+//! may have statistics over all of them.
 
 mod conv;
 mod interpreter;
