@@ -30,7 +30,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 PEER = Path(__file__).parent / "peers" / "ddp_peer.py"
 sys.path.append(str(ROOT / "scripts"))
-from cluster.launch import BETWEEN_NAMESPACES, LAUNCHERS, Failed, command, missing
+from cluster.launch import LAUNCHERS, Failed, between_namespaces, command, missing
 from cluster.namespaces import ADDRESSES, Pair
 from tools import DATASET_IMAGES, Failure, environment
 
@@ -107,7 +107,7 @@ def ours(args, one, pair, folder):
     env = environment({})
     if one.launcher:
         words = [*command(one.launcher, 2, pair), *words, "--wire", one.wire]
-        env |= BETWEEN_NAMESPACES if pair else {}
+        env = (between_namespaces(one.launcher, pair) if pair else {}) | env
     processor = finish([started(words, env, subprocess.DEVNULL)])
     epoch = json.loads((out / "metrics.jsonl").read_text().splitlines()[-1])
     rate = epoch["images_per_second"]

@@ -70,12 +70,13 @@ exit $code
 def link(program, folder, options):
     """The link between two machines is cut: the processes of both end after the timeout."""
     seen = []
-    # The UCX of Debian's MPICH finds no device between namespaces.
-    for launcher in [name for name in options.launchers if name == "openmpi"]:
+    for launcher in options.mpi:
         codes, wrapper = folder / f"codes-{launcher}", folder / "wrapper"
         wrapper.write_text(NOTES_CODE.format(file=codes))
         wrapper.chmod(0o755)
         with Pair(folder) as pair:
+            if launcher == "mpich":
+                pair.check_devices()
             words = ["--comm-timeout", f"{options.timeout}s"]
             job = started(program, folder / "run", options, *words, launcher=launcher, processes=2, pair=pair,
                           wrapper=[wrapper])

@@ -13,8 +13,6 @@ LAUNCHERS = ("openmpi", "mpich")
 LIMIT = 600  # seconds for one command
 # In containers processes may not copy from each other's memory, as Open MPI 4.1 likes to.
 ENVIRONMENT = {"OMPI_MCA_btl_vader_single_copy_mechanism": "none"}
-# MPICH takes processes in two namespaces of one kernel for neighbours, unless it is told otherwise.
-BETWEEN_NAMESPACES = {"UCX_TLS": "tcp", "MPIR_CVAR_NOLOCAL": "1"}
 
 
 class Failed(Exception):
@@ -32,9 +30,22 @@ def command(launcher, processes, pair=None):
             words += ["--leave-session-attached"]
             words += ["--mca", "btl_tcp_if_include", pair.device, "--mca", "oob_tcp_if_include", pair.device]
     elif pair:
-        words += ["-launcher", "ssh", "-launcher-exec", str(pair.agent), "-hosts", "node0,node1"]
+        # The proxy of the launcher's own host is forked, that of the other is started by the agent. `-iface` is where
+        # the proxies find the launcher.
+        words += ["-launcher", "ssh", "-launcher-exec", str(pair.agent), "-hosts", "node0,node1", "-ppn", "1"]
+        words += ["-iface", pair.device]
     words += ["-n", str(processes)]
     return pair.within(0, words) if pair else words
+
+
+def between_namespaces(launcher, pair):
+    """The variables that send messages through the link of a pair."""
+    # MPICH takes processes in two namespaces of one kernel for neighbours, unless it is set otherwise.
+    found = {"UCX_TLS": "tcp", "MPIR_CVAR_NOLOCAL": "1"}
+    if launcher == "mpich":
+        # Debian 12's sends by UCX, others by libfabric.
+        found |= {"UCX_NET_DEVICES": pair.device, "FI_PROVIDER": "tcp", "FI_TCP_IFACE": pair.device}
+    return found
 
 
 def missing(launchers):
@@ -54,9 +65,10 @@ class Program:
     def start(self, *words, launcher=None, processes=1, pair=None, before=(), wrapper=(), environment=None):
         """Starts `resnet WORDS`, by a launcher if one is named; `wrapper` stands between the two."""
         words = [*before, *(command(launcher, processes, pair) if launcher else []), *wrapper, self.path, *words]
-        more = BETWEEN_NAMESPACES if pair else {}
+        more = between_namespaces(launcher, pair) if pair else {}
         log = self.scratch / f"log-{next(self.numbers)}"
-        return Job(self, words, {**os.environ, **ENVIRONMENT, **more, **(environment or {})}, log)
+        # What the caller of the script has set stays.
+        return Job(self, words, {**ENVIRONMENT, **more, **os.environ, **(environment or {})}, log)
 
     def run(self, *words, **options):
         """Runs `resnet WORDS` to its end, which must be a good one."""

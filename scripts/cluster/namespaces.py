@@ -83,6 +83,13 @@ class Pair:
         setup = f'hostname node{side} && exec "$@"'
         return ["ip", "netns", "exec", self.sides[side], "unshare", "--uts", "sh", "-c", setup, "sh", *words]
 
+    def check_devices(self):
+        """UCX looks for devices in /sys/class/net: `ip netns exec` must have mounted that of the namespace."""
+        for side in (0, 1):
+            found = run(*self.within(side, ["ls", "/sys/class/net"])).split()
+            if self.device not in found:
+                raise Failed(f"/sys/class/net of {self.sides[side]} has {found}, not {self.device}, which MPICH needs")
+
     def cut(self):
         """Pulls the cable."""
         run("ip", "-n", self.sides[1], "link", "set", self.device, "down")
