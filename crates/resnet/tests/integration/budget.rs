@@ -11,10 +11,10 @@ use resnet::{
 };
 use resnet_comm::in_process;
 
-use crate::{
-    common::small_run::{IMAGES, config, dataset},
+use crate::common::{
     processes::in_shards,
-    shared_photos::{of_photos, photos, photos_of},
+    processes_on_photos::{of_photos, photos, photos_of},
+    small_run::{IMAGES, config, dataset},
 };
 
 fn measured(

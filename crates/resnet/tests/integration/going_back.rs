@@ -10,9 +10,9 @@ use resnet::{
     train::{Event, Outcome},
 };
 
-use crate::{
-    common::small_run::config,
-    resume::{assert_same, result, run},
+use crate::common::{
+    outcome::{assert_same, result, run},
+    small_run::config,
 };
 
 /// Trains to the end, and keeps the checkpoint of the first epoch.

@@ -24,9 +24,9 @@ use resnet::{
     train::{Event, Outcome, StopFlag, TrainError, train},
 };
 
-use crate::{
-    common::small_run::{config, dataset},
-    resume::result,
+use crate::common::{
+    outcome::result,
+    small_run::{config, dataset},
 };
 
 const BATCH: usize = 6;

@@ -10,9 +10,11 @@ use resnet::{
 };
 
 use crate::{
-    common::small_run::config,
+    common::{
+        outcome::{assert_same, result, run},
+        small_run::config,
+    },
     going_back::{at_once, with_first_epoch},
-    resume::{assert_same, result, run},
 };
 
 fn to_the_end(folder: &RunFolder) -> u64 {

@@ -6,7 +6,7 @@ use resnet_formats::{
     onnx::{Attribute, Graph},
 };
 
-use crate::onnx_graphs::{assert_same, changed, exported, network, node, set, simple};
+use crate::common::onnx_graph::{assert_same, changed, exported, network, node, set, simple};
 
 fn integers(graph: &mut Graph, name: &str, shape: &[usize], values: &[i64]) {
     let tensor = Tensor { shape: shape.to_vec(), data: Data::I64(values.to_vec()) };

@@ -20,9 +20,9 @@ use resnet::{
 };
 use resnet_formats::{Data, NamedTensors, safetensors};
 
-use crate::{
-    common::small_run::{self, STEPS, dataset},
-    resume::{Result, assert_same, result, run},
+use crate::common::{
+    outcome::{Result, assert_same, result, run},
+    small_run::{self, STEPS, dataset},
 };
 
 const EMA: Average = Average::Ema { every: 2, decay: 0.5 };

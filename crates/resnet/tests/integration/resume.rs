@@ -2,118 +2,21 @@
 //! tensors and metrics (except times) as an uninterrupted one. So does a run with another number of
 //! threads.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    sync::atomic::Ordering::Relaxed,
-};
+use std::fs;
 
-use crate::common::small_run::{STEPS, config, dataset};
 use resnet::{
     Cpu, Dtype,
     config::TrainConfig,
-    data::Dataset,
     model_file::key,
-    run::{BEST, LAST, LOG, METRICS, RunFolder, load_model},
-    train::{Event, Log, Outcome, StopFlag, train},
+    run::{BEST, LAST, LOG, METRICS, RunFolder},
+    train::{Event, Outcome, StopFlag, train},
 };
-use resnet_formats::{
-    Data, NamedTensors,
-    safetensors::{self, Metadata},
+use resnet_formats::safetensors;
+
+use crate::common::{
+    outcome::{assert_same, checkpoint, failure, result, run, uninterrupted},
+    small_run::{STEPS, config, dataset},
 };
-use serde_json::Value;
-
-/// Trains, and stops once `stop_at` is true for an event.
-pub(crate) fn run(folder: &RunFolder, threads: usize, stop_at: impl Fn(&Event) -> bool) -> Outcome {
-    let stop = StopFlag::new(0);
-    let mut log = Log::open(folder.path()).unwrap();
-    let cpu = Cpu::new(threads).unwrap();
-    train(folder, dataset(), &cpu, &stop, &mut |event| {
-        log.write(event);
-        if stop_at(event) {
-            stop.store(2, Relaxed);
-        }
-    })
-    .unwrap()
-}
-
-/// What must be equal: both checkpoints and the metrics, without times.
-#[derive(Debug, PartialEq)]
-pub(crate) struct Result {
-    pub(crate) last: (Tensors, Metadata),
-    best: (Tensors, Metadata),
-    pub(crate) metrics: Vec<Value>,
-}
-
-impl Result {
-    /// The same of a run whose recipe says the same in other words.
-    pub(crate) fn without_recipe(mut self) -> Result {
-        for (_, metadata) in [&mut self.last, &mut self.best] {
-            metadata.remove(key::RECIPE);
-        }
-        self
-    }
-}
-
-type Tensors = Vec<(String, Vec<usize>, Vec<u64>)>;
-
-pub(crate) fn result(folder: &Path) -> Result {
-    let text = fs::read_to_string(folder.join(METRICS)).unwrap();
-    let metrics = text.lines().map(|line| without_times(serde_json::from_str(line).unwrap()));
-    Result {
-        last: checkpoint(&folder.join(LAST)),
-        best: checkpoint(&folder.join(BEST)),
-        metrics: metrics.collect(),
-    }
-}
-
-fn checkpoint(path: &Path) -> (Tensors, Metadata) {
-    let (tensors, mut metadata) = safetensors::read(path).unwrap();
-    for key in [key::PROGRESS, key::METRICS] {
-        let value = without_times(serde_json::from_str(&metadata[key]).unwrap());
-        metadata.insert(key.into(), value.to_string());
-    }
-    (bits(tensors), metadata)
-}
-
-fn bits(tensors: NamedTensors) -> Tensors {
-    let bits = |data| match data {
-        Data::F32(values) => values.iter().map(|v: &f32| u64::from(v.to_bits())).collect(),
-        Data::I64(values) => values.iter().map(|&v| v as u64).collect(),
-    };
-    tensors.into_iter().map(|(name, tensor)| (name, tensor.shape, bits(tensor.data))).collect()
-}
-
-fn without_times(mut value: Value) -> Value {
-    match &mut value {
-        Value::Object(map) => {
-            map.retain(|name, _| {
-                !["seconds", "images_per_second", "communication_seconds", "waited"]
-                    .contains(&name.as_str())
-            });
-        }
-        Value::Array(values) => values.iter_mut().for_each(|v| *v = without_times(v.take())),
-        _ => {}
-    }
-    value
-}
-
-pub(crate) fn assert_same(found: &Result, expected: &Result, what: &str) {
-    assert_eq!(found.metrics, expected.metrics, "{what}");
-    for (found, expected) in [(&found.last, &expected.last), (&found.best, &expected.best)] {
-        assert_eq!(found.1, expected.1, "{what}");
-        for (a, b) in found.0.iter().zip(&expected.0) {
-            assert!(a == b, "{what}: {} differs", a.0);
-        }
-        assert_eq!(found.0.len(), expected.0.len(), "{what}");
-    }
-}
-
-fn uninterrupted(folder: PathBuf) -> Result {
-    let run_folder = RunFolder::create(&folder, &config()).unwrap();
-    assert!(matches!(run(&run_folder, 2, |_| false), Outcome::Finished(m) if m.epoch == 3));
-    result(&folder)
-}
 
 #[test]
 fn an_interrupted_run_resumes_bit_exactly() {
@@ -253,93 +156,6 @@ fn threads_change_nothing() {
 }
 
 #[test]
-fn a_run_is_a_model() {
-    let runs = tempfile::tempdir().unwrap();
-    let folder = runs.path().join("run");
-    uninterrupted(folder.clone());
-    let model = load_model(&folder, &None.into()).unwrap();
-    assert_eq!((model.path, model.image_size), (folder.join(BEST), 32));
-    assert_eq!(model.classes, Some(config().data.classes));
-    assert_eq!(model.normalisation, Some(config().data.normalisation));
-    let (tensors, _) = safetensors::read(&folder.join(BEST)).unwrap();
-    let saved = bits(tensors);
-    for tensor in bits(model.network.state_dict()) {
-        assert!(saved.contains(&tensor), "{}", tensor.0);
-    }
-    let other = load_model(&folder, &"resnet20".parse().ok().into()).unwrap_err();
-    assert!(other.to_string().contains("is a resnet8, not a resnet20"), "{other}");
-}
-
-#[test]
-fn a_run_may_start_from_another_ones_weights() {
-    let runs = tempfile::tempdir().unwrap();
-    let first = runs.path().join("first");
-    uninterrupted(first.clone());
-    let mut config = config();
-    config.init_from = Some(first.join(LAST));
-    config.recipe.lr = 0.0;
-    *config.recipe.optimizer.weight_decay_mut() = 0.0;
-    let folder = runs.path().join("second");
-    run(&RunFolder::create(&folder, &config).unwrap(), 2, |_| false);
-    let weights = |path: &Path| {
-        let (tensors, _) = safetensors::read(path).unwrap();
-        let weight = |name: &str| name.ends_with("weight") && !name.starts_with("optimizer");
-        bits(tensors).into_iter().filter(|(name, ..)| weight(name)).collect::<Vec<_>>()
-    };
-    assert_eq!(weights(&folder.join(LAST)), weights(&first.join(LAST)));
-
-    // Once it has begun, it does without them.
-    fs::remove_dir_all(&first).unwrap();
-    run(&RunFolder::resume(&folder).unwrap(), 2, |_| false);
-}
-
-#[test]
-fn initial_weights_must_be_finite() {
-    let runs = tempfile::tempdir().unwrap();
-    let first = runs.path().join("first");
-    uninterrupted(first.clone());
-    let (mut tensors, metadata) = safetensors::read(&first.join(LAST)).unwrap();
-    let weight = tensors.iter_mut().find(|(name, _)| name == "layer1.0.conv1.weight").unwrap();
-    match &mut weight.1.data {
-        Data::F32(values) => values[7] = f32::NAN,
-        Data::I64(_) => panic!("a weight"),
-    }
-    let file = runs.path().join("nan.safetensors");
-    safetensors::write(&file, &tensors, &metadata).unwrap();
-    let config = TrainConfig { init_from: Some(file), ..config() };
-    let folder = runs.path().join("second");
-    let error = failure(&RunFolder::create(&folder, &config).unwrap(), dataset());
-    let start = "nan.safetensors: tensor 'layer1.0.conv1.weight' has values that are not finite";
-    assert!(error.contains(start), "{error}");
-    assert!(!folder.exists());
-}
-
-/// Trains to an error.
-fn failure(folder: &RunFolder, data: Dataset) -> String {
-    let cpu = Cpu::new(2).unwrap();
-    train(folder, data, &cpu, &StopFlag::new(0), &mut |_| {}).unwrap_err().to_string()
-}
-
-#[test]
-fn a_run_that_cannot_begin_leaves_no_folder() {
-    let runs = tempfile::tempdir().unwrap();
-    let folder = runs.path().join("deep/run");
-    let mut other = config();
-    other.init_from = Some(runs.path().join("no-such.safetensors"));
-    let run_folder = RunFolder::create(&folder, &other).unwrap();
-    let error = failure(&run_folder, dataset());
-    assert!(error.contains("no-such.safetensors cannot be read"), "{error}");
-    assert!(!runs.path().join("deep").exists());
-
-    let run_folder = RunFolder::create(&folder, &config()).unwrap();
-    let mut fewer = dataset();
-    fewer.train.limit(30);
-    let error = failure(&run_folder, fewer);
-    assert!(error.contains("26 training images, but the configuration has 40"), "{error}");
-    assert!(!runs.path().join("deep").exists());
-}
-
-#[test]
 fn a_damaged_checkpoint_names_one_to_take_instead() {
     let runs = tempfile::tempdir().unwrap();
     let folder = runs.path().join("run");
@@ -390,39 +206,4 @@ fn another_instruction_set_is_warned_of() {
     metadata.insert(key::ISA.into(), "abacus".into());
     safetensors::write(&folder.join(LAST), &tensors, &metadata).unwrap();
     assert!(warnings()[0].contains("used abacus so far"), "{:?}", warnings());
-}
-
-#[test]
-fn a_diverging_run_stops_and_keeps_its_last_good_checkpoint() {
-    let runs = tempfile::tempdir().unwrap();
-    let folder = runs.path().join("run");
-    let mut config = config();
-    config.recipe.lr = 1e30;
-    // One good epoch at a rate of zero, then a step too far.
-    config.recipe.warm_up = Some(resnet::schedule::WarmUp { steps: 4, factor: 0.0 });
-    let run_folder = RunFolder::create(&folder, &config).unwrap();
-    let message = failure(&run_folder, dataset());
-    assert!(message.contains("diverged in epoch 2") && message.contains("--lr"), "{message}");
-    let kept = format!("--init {}", folder.join(LAST).display());
-    assert!(message.ends_with(&kept), "{message}");
-    let (tensors, metadata) = safetensors::read(&folder.join(LAST)).unwrap();
-    assert!(metadata[key::PROGRESS].contains("\"epoch\":2,\"batch\":0"), "{metadata:?}");
-    for (name, tensor) in tensors {
-        assert!(tensor.as_f32().is_none_or(|v| v.iter().all(|v| v.is_finite())), "{name}");
-    }
-
-    // Nothing is kept where nothing was good.
-    config.recipe.warm_up = None;
-    let run_folder = RunFolder::create(&runs.path().join("at once"), &config).unwrap();
-    let message = failure(&run_folder, dataset());
-    assert!(message.contains("epoch 1") && message.ends_with("(--batch-size)"), "{message}");
-    assert!(!message.contains("--weight-decay"), "{message}");
-
-    // The rate is not always at fault.
-    config.recipe.lr = 0.05;
-    *config.recipe.optimizer.weight_decay_mut() = 1e30;
-    let run_folder = RunFolder::create(&runs.path().join("decayed"), &config).unwrap();
-    let message = failure(&run_folder, dataset());
-    let advice = "with a weight decay far below 1e30 (--weight-decay), a learning rate below 0.05";
-    assert!(message.contains(advice), "{message}");
 }

@@ -2,6 +2,10 @@
 
 pub(crate) mod bf16;
 pub(crate) mod mutation;
+pub(crate) mod onnx_graph;
+pub(crate) mod outcome;
+pub(crate) mod processes;
+pub(crate) mod processes_on_photos;
 pub(crate) mod reference;
 pub(crate) mod small_run;
 
