@@ -2,6 +2,7 @@
 
 #[cfg(unix)]
 mod held;
+pub(crate) mod photo_runs;
 
 use std::{
     fs,
