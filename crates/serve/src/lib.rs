@@ -51,6 +51,7 @@
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
 mod app;
+mod blocking;
 mod details;
 mod from_file;
 mod handlers;

@@ -14,10 +14,10 @@ use resnet::{
 };
 use resnet_pictures::HeatMap;
 use serde::Serialize;
-use tokio::task::block_in_place;
 
 use super::answer;
 use crate::{
+    blocking::blocking,
     details::Details,
     problem::Problem,
     request::{Options, photos},
@@ -108,7 +108,7 @@ async fn run(
     let (parts, body) = service.read(request).await?;
     let model = service.registry.get(name)?;
     let (query, most) = (parts.uri.query(), service.settings.limits.images);
-    let photos = block_in_place(|| photos(&parts.headers, query, &body, most, &service.bodies))?;
+    let photos = photos(&parts.headers, query, &body, most, &service.bodies)?;
     // What it holds of the memory of bodies is now held by the photos.
     drop(body);
     let (options, heat_map) = (photos.options, photos.options.heat_map == Some(true));
@@ -124,7 +124,8 @@ async fn run(
     if let Some(problem) = unreadable(&model.name, &answers) {
         return Err(problem.with(details));
     }
-    let predicted = block_in_place(|| {
+    let bytes = bytes(model.predictor.classes().len(), answers.len(), options);
+    let predicted = blocking(bytes, || {
         let several = answers.len() > 1;
         let predictions = answers.into_iter().enumerate().map(|(index, answer)| match answer {
             Ok(answer) => Prediction::Classes(classes(&model, answer, options)),
@@ -167,6 +168,17 @@ fn describe(failed: &Failed, index: Option<usize>) -> String {
     }
 }
 
+/// Bytes that are read and written to answer, about.
+fn bytes(classes: usize, images: usize, options: Options) -> usize {
+    // A heat map is made a PNG of.
+    if options.heat_map == Some(true) {
+        return usize::MAX;
+    }
+    // Of a logit, of a probability in JSON, and of one with its class.
+    let each = 4 + if options.probabilities == Some(true) { 16 } else { 0 };
+    images * (each * classes + 64 * options.top_k.unwrap_or(TOP).min(classes))
+}
+
 fn classes(model: &Served, answer: Answer, options: Options) -> Classes<'_> {
     let Answer { logits, map, region, .. } = answer;
     let names = model.predictor.classes();
@@ -191,6 +203,18 @@ fn classes(model: &Served, answer: Answer, options: Options) -> Classes<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_answers_are_known_before_they_are_made() {
+        let of = |top_k, probabilities, heat_map| {
+            let options = Options { top_k, probabilities, heat_map };
+            bytes(1000, 1, options)
+        };
+        let usual = of(None, None, Some(false));
+        assert_eq!((usual, of(Some(2000), None, None)), (4320, 68_000));
+        assert_eq!(of(None, Some(true), None), usual + 16_000);
+        assert_eq!(of(None, None, Some(true)), usize::MAX);
+    }
 
     #[test]
     fn a_request_that_meets_the_loss_of_the_gpu_may_be_sent_again() {

@@ -9,10 +9,10 @@ use axum::{
 };
 use serde::Deserialize;
 use serde_json::json;
-use tokio::task::block_in_place;
 
 use super::{DATATYPE, INPUT, OUTPUT, VERSION, inputs::Inference, outputs};
 use crate::{
+    blocking::blocking,
     handlers::{healthz, json as json_answer, readyz},
     problem::Problem,
     served::{Prepared, Served},
@@ -98,7 +98,7 @@ pub(crate) async fn infer(
     let model = named.find(&service)?;
     let (preparation, most) = (model.predictor.preparation(), service.settings.limits.images);
     let read = || Inference::read(&parts.headers, &body, preparation, most);
-    let Inference { id, images, binary } = block_in_place(read)?;
+    let Inference { id, images, binary } = blocking(body.len(), read)?;
     drop(body);
     let are_values = matches!(images[..], [Prepared::Values(_), ..]);
     let images: Vec<_> = images.into_iter().map(Image::Prepared).collect();

@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 use tokio::sync::Semaphore;
 
 use super::{body::media_type, list::first, multipart, options::Options};
-use crate::{held::Held, problem::Problem};
+use crate::{blocking::blocking, held::Held, problem::Problem};
 
 /// Base64 with padding or without.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -59,10 +59,11 @@ pub(crate) fn photos(
 ) -> Result<Photos, Problem> {
     let options = Options::of_query(query)?;
     let photos = match &*media_type(headers) {
-        "application/json" => of_json(body, options, most, memory)?,
+        "application/json" => blocking(body.len(), || of_json(body, options, most, memory))?,
         "multipart/form-data" => {
             let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-            let parts = multipart::parts(body, kind.unwrap_or_default(), most);
+            let kind = kind.unwrap_or_default();
+            let parts = blocking(body.len(), || multipart::parts(body, kind, most));
             let (files, count) = parts.ok_or_else(|| Problem::invalid("the form is damaged"))?;
             check_count(count, most)?;
             Photos { files, options }

@@ -1,5 +1,6 @@
 //! Tests of the running service, over sockets.
 
+mod alone;
 mod answers;
 mod batches;
 mod client;
