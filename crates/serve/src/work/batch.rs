@@ -93,6 +93,12 @@ impl Groups {
         let group = self.of(model, kind);
         group.coming -= 1;
         group.ready.extend(image);
+        self.tidy();
+    }
+
+    /// Lets go of models without images: one that was replaced is dropped with its last image.
+    fn tidy(&mut self) {
+        self.groups.retain(|group| group.coming > 0 || !group.ready.is_empty());
     }
 
     /// A batch was computed.
@@ -114,14 +120,18 @@ impl Groups {
         }
     }
 
+    /// Whether there are images that can be computed, now or when they have waited.
+    pub(super) fn are_ready(&self) -> bool {
+        self.groups.iter().any(|group| !group.ready.is_empty())
+    }
+
     /// What to do at `now`, if an image waits for others for up to `delay`. Nothing is taken unless it is
     /// to be computed at once; its threads are taken until [`Groups::computed`].
     pub(super) fn next(&mut self, now: Instant, delay: Duration) -> Next {
         for group in &mut self.groups {
             group.ready.retain(|image| !image.ticket.is_abandoned());
         }
-        // A model that was replaced is dropped with its last image.
-        self.groups.retain(|group| group.coming > 0 || !group.ready.is_empty());
+        self.tidy();
         let mut wait: Option<Instant> = None;
         let mut due: Option<(Instant, usize)> = None;
         for (index, group) in self.groups.iter().enumerate() {
@@ -290,6 +300,15 @@ mod tests {
     }
 
     #[test]
+    fn an_image_that_will_not_be_ready_does_not_hold_its_model() {
+        let mut desk = Desk::new(1);
+        desk.groups.announce(&desk.model, KIND);
+        assert_eq!(Arc::strong_count(&desk.model), 2);
+        desk.groups.arrive(&desk.model, KIND, None);
+        assert_eq!(Arc::strong_count(&desk.model), 1);
+    }
+
+    #[test]
     fn threads_share_the_images_of_a_small_network() {
         let mut desk = Desk::new(2);
         let now = Instant::now();
@@ -302,7 +321,9 @@ mod tests {
         desk.end(1, Threads::All, now);
         desk.ready(3);
         assert_eq!(desk.begin(now), Some((3, Threads::One)), "half of what is ready");
+        assert!(desk.groups.are_ready(), "there is more for another thread");
         assert_eq!(desk.begin(now), Some((2, Threads::One)), "the other half");
+        assert!(!desk.groups.are_ready());
         desk.ready(9);
         assert_eq!(desk.begin(now), None);
         desk.end(2, Threads::One, now);

@@ -46,6 +46,8 @@ struct Shared {
 struct Work {
     undecoded: VecDeque<(Ticket, Photo)>,
     groups: Groups,
+    /// Decoding threads that have nothing to do.
+    idle: usize,
     /// Nothing comes any more.
     ends: bool,
 }
@@ -55,7 +57,7 @@ impl Workers {
     pub(crate) fn new(settings: &Settings, metrics: Arc<Metrics>, log: Log) -> io::Result<Workers> {
         let threads = settings.threads.max(1);
         let groups = Groups::new(threads);
-        let work = Work { undecoded: VecDeque::new(), groups, ends: false };
+        let work = Work { undecoded: VecDeque::new(), groups, idle: 0, ends: false };
         let shared = Arc::new(Shared {
             work: Mutex::new(work),
             decode: Condvar::new(),
@@ -95,6 +97,8 @@ impl Workers {
         images: Vec<Image>,
         mut places: OwnedSemaphorePermit,
     ) -> Vec<oneshot::Receiver<Outcome>> {
+        let photos = images.iter().filter(|image| matches!(image, Image::Photo(_))).count();
+        let has_tensors = photos < images.len();
         let mut work = self.shared.lock();
         let submit = |image: Image| {
             let kind = image.kind();
@@ -111,8 +115,13 @@ impl Workers {
             receiver
         };
         let receivers = images.into_iter().map(submit).collect();
-        self.shared.decode.notify_all();
-        self.shared.compute.notify_one();
+        let wanted = photos.min(work.idle);
+        drop(work);
+        // A thread that is woken for nothing takes a core from one that works. Those that are busy look themselves.
+        (0..wanted).for_each(|_| self.shared.decode.notify_one());
+        if has_tensors {
+            self.shared.compute.notify_one();
+        }
         receivers
     }
 }
@@ -145,11 +154,16 @@ impl Shared {
                     let ready = self.decode(ticket, photo);
                     work = self.lock();
                     work.groups.arrive(&model, kind, ready);
-                    self.compute.notify_one();
+                    // At the end there is nothing left to wait for.
+                    if work.groups.are_ready() || work.ends {
+                        self.compute.notify_one();
+                    }
                 }
                 None if work.ends => return,
                 None => {
+                    work.idle += 1;
                     work = self.decode.wait(work).unwrap_or_else(PoisonError::into_inner);
+                    work.idle -= 1;
                 }
             }
         }
@@ -192,9 +206,12 @@ impl Shared {
         loop {
             match work.groups.next(Instant::now(), self.delay) {
                 Next::Batch(batch, threads) => {
+                    let is_more = work.groups.are_ready();
                     drop(work);
-                    // There may be more, for another thread.
-                    self.compute.notify_one();
+                    // For another thread.
+                    if is_more {
+                        self.compute.notify_one();
+                    }
                     let (model, kind) = (Arc::clone(&batch[0].ticket.model), batch[0].ticket.kind);
                     let images = batch.len();
                     self.compute(&model, kind, threads, batch);
