@@ -111,6 +111,7 @@ impl Groups {
     ) {
         self.free += self.needs(threads);
         self.last = Some(Last { model: Arc::downgrade(model), kind, images, ended: now });
+        self.tidy();
     }
 
     fn needs(&self, threads: Threads) -> usize {
@@ -300,12 +301,16 @@ mod tests {
     }
 
     #[test]
-    fn an_image_that_will_not_be_ready_does_not_hold_its_model() {
-        let mut desk = Desk::new(1);
+    fn a_model_is_held_as_long_as_it_has_images() {
+        let (mut desk, now) = (Desk::new(1), Instant::now());
+        desk.ready(1);
+        assert_eq!(desk.begin(now), Some((1, Threads::All)));
+        desk.end(1, Threads::All, now);
+        assert_eq!(Arc::strong_count(&desk.model), 1, "it was computed");
         desk.groups.announce(&desk.model, KIND);
         assert_eq!(Arc::strong_count(&desk.model), 2);
         desk.groups.arrive(&desk.model, KIND, None);
-        assert_eq!(Arc::strong_count(&desk.model), 1);
+        assert_eq!(Arc::strong_count(&desk.model), 1, "it will not be ready");
     }
 
     #[test]

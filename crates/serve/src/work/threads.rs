@@ -52,14 +52,34 @@ struct Work {
     ends: bool,
 }
 
+impl Work {
+    fn new(threads: usize) -> Work {
+        Work { undecoded: VecDeque::new(), groups: Groups::new(threads), idle: 0, ends: false }
+    }
+
+    /// A batch for a thread that decodes, if it is due: to wake another one for it takes longer. None if there is something to
+    /// decode, or no other thread would decode what comes meanwhile.
+    fn batch_for_decoder(
+        &mut self,
+        now: Instant,
+        delay: Duration,
+    ) -> Option<(Vec<Ready>, Threads)> {
+        if self.idle == 0 || !self.undecoded.is_empty() {
+            return None;
+        }
+        match self.groups.next(now, delay) {
+            Next::Batch(batch, threads) => Some((batch, threads)),
+            Next::Wait(_) | Next::Nothing => None,
+        }
+    }
+}
+
 impl Workers {
     /// Starts the threads.
     pub(crate) fn new(settings: &Settings, metrics: Arc<Metrics>, log: Log) -> io::Result<Workers> {
         let threads = settings.threads.max(1);
-        let groups = Groups::new(threads);
-        let work = Work { undecoded: VecDeque::new(), groups, idle: 0, ends: false };
         let shared = Arc::new(Shared {
-            work: Mutex::new(work),
+            work: Mutex::new(Work::new(threads)),
             decode: Condvar::new(),
             compute: Condvar::new(),
             decoder: PhotoDecoder::new(settings.limits.pixels),
@@ -154,6 +174,11 @@ impl Shared {
                     let ready = self.decode(ticket, photo);
                     work = self.lock();
                     work.groups.arrive(&model, kind, ready);
+                    while let Some((batch, threads)) =
+                        work.batch_for_decoder(Instant::now(), self.delay)
+                    {
+                        work = self.run(work, batch, threads);
+                    }
                     // At the end there is nothing left to wait for.
                     if work.groups.are_ready() || work.ends {
                         self.compute.notify_one();
@@ -205,19 +230,7 @@ impl Shared {
         let mut work = self.lock();
         loop {
             match work.groups.next(Instant::now(), self.delay) {
-                Next::Batch(batch, threads) => {
-                    let is_more = work.groups.are_ready();
-                    drop(work);
-                    // For another thread.
-                    if is_more {
-                        self.compute.notify_one();
-                    }
-                    let (model, kind) = (Arc::clone(&batch[0].ticket.model), batch[0].ticket.kind);
-                    let images = batch.len();
-                    self.compute(&model, kind, threads, batch);
-                    work = self.lock();
-                    work.groups.computed(&model, (kind, threads), images, Instant::now());
-                }
+                Next::Batch(batch, threads) => work = self.run(work, batch, threads),
                 Next::Nothing if work.ends => {
                     self.compute.notify_one();
                     return;
@@ -232,6 +245,27 @@ impl Shared {
                 }
             }
         }
+    }
+
+    /// Computes a batch without the lock.
+    fn run(
+        &self,
+        work: MutexGuard<'_, Work>,
+        batch: Vec<Ready>,
+        threads: Threads,
+    ) -> MutexGuard<'_, Work> {
+        let is_more = work.groups.are_ready();
+        drop(work);
+        // For another thread.
+        if is_more {
+            self.compute.notify_one();
+        }
+        let (model, kind) = (Arc::clone(&batch[0].ticket.model), batch[0].ticket.kind);
+        let images = batch.len();
+        self.compute(&model, kind, threads, batch);
+        let mut work = self.lock();
+        work.groups.computed(&model, (kind, threads), images, Instant::now());
+        work
     }
 
     fn compute(&self, model: &Served, kind: Kind, threads: Threads, mut batch: Vec<Ready>) {
@@ -286,4 +320,41 @@ fn message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
     format!("panicked: {}", text.unwrap_or("no message"))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Bytes;
+    use resnet::{Cpu, Dtype, model_file::Model, predictor::Predictor};
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    #[test]
+    fn a_thread_that_decoded_computes_if_another_one_would_decode() {
+        let cpu = Cpu::new(1).unwrap();
+        let predictor = Predictor::new(Model::demo(), None, Dtype::Fp32, &cpu).unwrap();
+        let (kind, model) = (Kind::Photos, Served::new("demo", predictor, 4, 2).unwrap());
+        let (model, places) = (Arc::new(model), Arc::new(Semaphore::new(2)));
+        let ticket = || {
+            let place = Arc::clone(&places).try_acquire_owned().unwrap();
+            Ticket::new(Arc::clone(&model), kind, place)
+        };
+        let ((ticket, _client), (waiting, _other)) = (ticket(), ticket());
+        let mut work = Work::new(2);
+        work.groups.announce(&model, kind);
+        let image = Ready { ticket, prepared: Prepared::Pixels(Vec::new()), region: None };
+        work.groups.arrive(&model, kind, Some(image));
+        let batch = |work: &mut Work| {
+            let batch = work.batch_for_decoder(Instant::now(), Duration::ZERO);
+            batch.map(|(images, threads)| (images.len(), threads))
+        };
+        assert_eq!(batch(&mut work), None, "no other thread would decode");
+        work.idle = 1;
+        work.undecoded.push_back((waiting, Photo { file: Bytes::new(), heat_map: false }));
+        assert_eq!(batch(&mut work), None, "there is something to decode");
+        work.undecoded.clear();
+        assert_eq!(batch(&mut work), Some((1, Threads::All)));
+        assert_eq!(batch(&mut work), None);
+    }
 }
