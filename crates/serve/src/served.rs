@@ -1,8 +1,11 @@
 //! A model in service: how photos are prepared for it, and the plans that compute.
 
-use std::sync::{
-    Mutex, MutexGuard, PoisonError, TryLockError,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    borrow::Cow,
+    sync::{
+        Mutex, MutexGuard, PoisonError, TryLockError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use resnet::{
@@ -155,16 +158,16 @@ impl Served {
         threads: Threads,
         images: &[&Prepared],
     ) -> Result<Vec<Computed>, EngineError> {
-        let (mut pixels, mut values) = (Vec::new(), Vec::new());
-        for image in images {
-            match image {
-                Prepared::Pixels(image) => pixels.extend_from_slice(image),
-                Prepared::Values(image) => values.extend_from_slice(image),
-            }
-        }
+        let (pixels, values);
         let input = match kind {
-            Kind::Photos | Kind::HeatMaps => self.predictor.input(&pixels),
-            Kind::Tensors => Input::Nchw(&values),
+            Kind::Photos | Kind::HeatMaps => {
+                pixels = joined(images, Prepared::pixels);
+                self.predictor.input(&pixels)
+            }
+            Kind::Tensors => {
+                values = joined(images, Prepared::values);
+                Input::Nchw(&values)
+            }
         };
         let mut plan = match threads {
             Threads::All => self.lock(kind),
@@ -196,6 +199,35 @@ impl Served {
     }
 }
 
+impl Prepared {
+    /// None of values.
+    fn pixels(&self) -> &[u8] {
+        match self {
+            Prepared::Pixels(pixels) => pixels,
+            Prepared::Values(_) => &[],
+        }
+    }
+
+    /// None of pixels.
+    fn values(&self) -> &[f32] {
+        match self {
+            Prepared::Values(values) => values,
+            Prepared::Pixels(_) => &[],
+        }
+    }
+}
+
+/// What the images of a batch have, one after the other. A single one is not copied.
+fn joined<'a, T: Copy>(
+    images: &[&'a Prepared],
+    of: impl Fn(&'a Prepared) -> &'a [T],
+) -> Cow<'a, [T]> {
+    match *images {
+        [image] => Cow::Borrowed(of(image)),
+        _ => Cow::Owned(images.iter().copied().map(of).collect::<Vec<_>>().concat()),
+    }
+}
+
 impl Plan {
     fn new(predictor: &Predictor, mut plan: PredictionPlan) -> Result<Plan, EngineError> {
         let batch = plan.batch();
@@ -211,5 +243,19 @@ impl Plan {
             Err(TryLockError::Poisoned(plan)) => Some(plan.into_inner()),
             Err(TryLockError::WouldBlock) => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_single_image_is_not_copied() {
+        let [one, other] = [vec![1, 2], vec![3, 4]].map(Prepared::Pixels);
+        let alone = joined(&[&one], Prepared::pixels);
+        assert!(matches!(alone, Cow::Borrowed([1, 2])));
+        let both = joined(&[&one, &other], Prepared::pixels);
+        assert_eq!(&*both, [1, 2, 3, 4]);
     }
 }
