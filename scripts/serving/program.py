@@ -22,6 +22,9 @@ class Service:
     def __init__(self, program, *words):
         self.events, self.requests, self.errors = [], 0, []
         self.news = threading.Condition()
+        # While it is cleared nobody reads the log.
+        self.reads = threading.Event()
+        self.reads.set()
         command = [str(program), "serve", "--port", "0", *map(str, words)]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
         threading.Thread(target=self.listen, daemon=True).start()
@@ -32,7 +35,7 @@ class Service:
     def listen(self):
         """Keeps the lines of the log, but counts those of requests."""
         rest = b""
-        while block := os.read(self.process.stderr.fileno(), 1 << 20):
+        while self.reads.wait() and (block := os.read(self.process.stderr.fileno(), 1 << 20)):
             *lines, rest = (rest + block).split(b"\n")
             with self.news:
                 for line in lines:
