@@ -91,7 +91,7 @@ impl Recipe {
             (length, RunSize { epochs: epochs.unwrap_or(usual as f64), images })
         };
         Some(match name {
-            "sprint" => sprint(run(11)),
+            "sprint" => sprint(run(12)),
             "fast" => fast(arch, run(if arch.family == Family::ImageNet { 16 } else { 15 })),
             finetune::NAME => finetune(arch, epochs, Some((images, classes))),
             "walkthrough" => walkthrough(run(20).0),
