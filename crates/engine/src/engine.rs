@@ -5,6 +5,7 @@ mod config;
 mod features;
 mod gradients;
 mod kept_images;
+mod memory;
 #[cfg(feature = "gpu")]
 mod mirror;
 mod on_cpu;
@@ -16,7 +17,7 @@ use resnet_network::{
     graph::{Graph, NodeId},
     optim::Rates,
 };
-use resnet_program::{Input, MicroBatch, PlanError, StepResult};
+use resnet_program::{Input, MicroBatch, StepResult};
 
 pub use self::config::EngineConfig;
 use self::on_cpu::CpuEngine;
@@ -109,27 +110,6 @@ impl Engine {
             Device::Gpu(gpu, _) => On::Gpu(GpuTrainer::new(network, config, &gpu)?.into()),
         };
         Ok(Engine { on, under_way: false, eval_batch: config.eval_batch })
-    }
-
-    /// Checks that there is memory for a network and an engine for it, before either is made, and for
-    /// `kept` bytes of something else. How much a GPU has is not known before.
-    ///
-    /// # Errors
-    /// As [`Engine::new`].
-    pub fn check(
-        graph: &Graph,
-        config: &EngineConfig,
-        kept: usize,
-        device: impl Into<Device>,
-    ) -> Result<(), PlanError> {
-        match device.into() {
-            Device::Cpu(cpu) => CpuEngine::check(graph, config, kept, &cpu),
-            #[cfg(feature = "gpu")]
-            Device::Gpu(..) => {
-                graph.shapes(config.height, config.width)?;
-                Ok(())
-            }
-        }
     }
 
     /// The graph of its network.

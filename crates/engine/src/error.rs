@@ -22,6 +22,16 @@ pub enum EngineError {
 }
 
 impl EngineError {
+    /// Whether there is too little memory, the machine's or a GPU's.
+    pub fn lacks_memory(&self) -> bool {
+        match self {
+            EngineError::Plan(PlanError::Memory { .. }) => true,
+            #[cfg(feature = "gpu")]
+            EngineError::Gpu(GpuError::Memory { .. }) => true,
+            _ => false,
+        }
+    }
+
     /// Whether a GPU went away in the middle of its work.
     pub fn is_lost(&self) -> bool {
         #[cfg(feature = "gpu")]

@@ -20,18 +20,8 @@ pub(crate) struct GpuPlan {
     graph: Graph,
     batch: usize,
     memory: usize,
-    /// Of the last forward pass.
-    logits: Vec<f32>,
-    probes: Vec<Probe>,
-}
-
-/// The output of a node in the last forward pass.
-#[derive(Debug)]
-struct Probe {
-    node: NodeId,
-    shape: Shape,
-    /// `[images][height][width][channels]`
-    values: Vec<f32>,
+    /// The nodes whose outputs are kept.
+    probes: Vec<(NodeId, Shape)>,
 }
 
 impl GpuPlan {
@@ -46,14 +36,12 @@ impl GpuPlan {
         let plan = GpuEvalPlan::new(gpu, graph, dtype, batch, [height, width], probes)?;
         let lowering = Lowering { graph, dtype, batch, height, width, frozen: &[], eval: &[] };
         let shapes = graph.shapes(height, width).map_err(resnet_program::PlanError::from)?;
-        let probe = |&node| Probe { node, shape: shapes[node], values: Vec::new() };
         Ok(GpuPlan {
             plan,
             graph: graph.clone(),
             batch,
             memory: batch.saturating_mul(image_bytes(lowering)?),
-            logits: Vec::new(),
-            probes: probes.iter().map(probe).collect(),
+            probes: probes.iter().map(|&node| (node, shapes[node])).collect(),
         })
     }
 
@@ -88,17 +76,13 @@ impl GpuPlan {
     ) -> Result<&[f32], EngineError> {
         let batch = self.batch;
         assert!((1..=batch).contains(&images), "{images} images in a plan for {batch}");
-        self.logits.clear();
-        self.logits.extend_from_slice(self.plan.forward(input, images)?);
-        for probe in &mut self.probes {
-            probe.values = self.plan.probed(probe.node, images)?;
-        }
-        Ok(&self.logits)
+        Ok(self.plan.forward(input, images)?)
     }
 
     pub(crate) fn probed(&self, node: NodeId, image: usize) -> (Shape, Vec<f32>) {
-        let probe = self.probes.iter().find(|probe| probe.node == node);
-        let Probe { shape, values, .. } = probe.expect("the plan has a probe on the node");
-        (*shape, values[image * shape.len()..][..shape.len()].to_vec())
+        let probe = self.probes.iter().find(|(of, _)| *of == node);
+        let (_, shape) = *probe.expect("the plan has a probe on the node");
+        let values = self.plan.probed(node);
+        (shape, values[image * shape.len()..][..shape.len()].to_vec())
     }
 }

@@ -28,7 +28,7 @@ impl View {
 /// Makes buffers, and finds out whether they fit.
 pub(crate) struct Allocator<'a> {
     gpu: &'a Gpu,
-    /// Images of the batch that they are for.
+    /// Images of the batch that they are for, 0 if for none.
     batch: usize,
 }
 
@@ -37,11 +37,23 @@ impl<'a> Allocator<'a> {
         Allocator { gpu, batch }
     }
 
-    /// A buffer of zeros, of so many bytes.
+    /// A buffer of zeros, of so many bytes, which a kernel reaches.
     pub(crate) fn zeros(&self, label: &str, bytes: usize) -> Result<wgpu::Buffer, GpuError> {
+        self.check_reach(label, bytes)?;
+        self.chunk(label, bytes)
+    }
+
+    /// A buffer of zeros, of so many bytes, of which kernels reach parts.
+    pub(crate) fn chunk(&self, label: &str, bytes: usize) -> Result<wgpu::Buffer, GpuError> {
         use wgpu::BufferUsages as Usage;
-        let usage = Usage::STORAGE | Usage::COPY_SRC | Usage::COPY_DST;
-        self.make(label, bytes, usage)
+        self.make(label, bytes, Usage::STORAGE | Usage::COPY_SRC | Usage::COPY_DST)
+    }
+
+    /// Checks that there is room for so many bytes on their way to the device: where the driver has none, wgpu gives the
+    /// device up.
+    pub(crate) fn check_room(&self, bytes: usize) -> Result<(), GpuError> {
+        use wgpu::BufferUsages as Usage;
+        self.make("what is sent", bytes, Usage::MAP_WRITE | Usage::COPY_SRC).map(drop)
     }
 
     /// A buffer that the host reads.
@@ -55,31 +67,42 @@ impl<'a> Allocator<'a> {
         bytes: usize,
         usage: wgpu::BufferUsages,
     ) -> Result<wgpu::Buffer, GpuError> {
-        let (device, limits) = (self.gpu.device(), self.gpu.device().limits());
-        // Views start at multiples of 256 bytes.
-        let size = (bytes.max(4) as u64).next_multiple_of(256);
-        if size > limits.max_buffer_size {
-            let most = limits.max_buffer_size >> 20;
-            return Err(
-                self.refused(format!("{label} take {} MiB, buffers {most} at most", size >> 20))
-            );
+        let (size, most) = (padded(bytes), self.gpu.device().limits().max_buffer_size);
+        if size > most {
+            let reason = format!("{label} take {} MiB, buffers {} at most", size >> 20, most >> 20);
+            return Err(self.refused(reason));
         }
-        let scope = device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let descriptor =
             wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false };
-        let buffer = device.create_buffer(&descriptor);
-        match pollster::block_on(scope.pop()) {
-            None => Ok(buffer),
-            Some(_) => Err(self.refused(format!("{} MiB for {label} are refused", size >> 20))),
+        if let Some(buffer) = self.try_make(&descriptor) {
+            return Ok(buffer);
         }
+        // What was dropped is free once the device is done with it.
+        self.gpu.queue().submit([]);
+        self.gpu.idle()?;
+        self.try_make(&descriptor)
+            .ok_or_else(|| self.refused(format!("{} MiB for {label} are refused", size >> 20)))
+    }
+
+    fn try_make(&self, descriptor: &wgpu::BufferDescriptor<'_>) -> Option<wgpu::Buffer> {
+        let device = self.gpu.device();
+        if let Some(most) = self.gpu.portions.memory {
+            let taken =
+                device.generate_allocator_report().map_or(0, |all| all.total_allocated_bytes);
+            if taken + descriptor.size > most {
+                return None;
+            }
+        }
+        let scope = device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let buffer = device.create_buffer(descriptor);
+        pollster::block_on(scope.pop()).is_none().then_some(buffer)
     }
 
     /// Checks that kernels reach so many bytes of a buffer at once.
-    pub(crate) fn check_reach(&self, bytes: usize) -> Result<(), GpuError> {
-        let most = self.gpu.device().limits().max_storage_buffer_binding_size;
-        if bytes as u64 > most {
-            let reason =
-                format!("activations take {} MiB, kernels reach {}", bytes >> 20, most >> 20);
+    pub(crate) fn check_reach(&self, label: &str, bytes: usize) -> Result<(), GpuError> {
+        let (size, most) = (padded(bytes), self.gpu.reach());
+        if size > most {
+            let reason = format!("{label} take {} MiB, kernels reach {}", size >> 20, most >> 20);
             return Err(self.refused(reason));
         }
         Ok(())
@@ -104,6 +127,14 @@ impl<'a> Allocator<'a> {
     }
 }
 
+/// Bytes of a buffer: views start at multiples of 256.
+fn padded(bytes: usize) -> u64 {
+    (bytes.max(4) as u64).next_multiple_of(256)
+}
+
+/// Bytes that are read at once: the host's memory for them is scarce on some devices.
+const READ: u64 = 64 << 20;
+
 impl Gpu {
     /// Writes values to a buffer, from a byte on.
     pub(crate) fn write<T: bytemuck::Pod>(&self, buffer: &wgpu::Buffer, start: u64, values: &[T]) {
@@ -119,14 +150,18 @@ impl Gpu {
 
     /// Reads a part of a buffer. Waits for the device.
     pub(crate) fn read(&self, view: &View) -> Result<Vec<u8>, GpuError> {
-        let bytes = (view.range.end - view.range.start) as usize;
-        let staging = Allocator::new(self, 0).staging(bytes)?;
-        let mut encoder = self.device().create_command_encoder(&Default::default());
-        let size = bytes.next_multiple_of(4) as u64;
-        encoder.copy_buffer_to_buffer(&view.buffer, view.range.start, &staging, 0, size);
-        let submission = self.queue().submit([encoder.finish()]);
-        let mut read = self.map(&staging, size, submission)?;
-        read.truncate(bytes);
+        let bytes = view.range.end - view.range.start;
+        let staging = Allocator::new(self, 0).staging(bytes.min(READ) as usize)?;
+        let mut read = Vec::with_capacity(bytes as usize);
+        for start in (0..bytes).step_by(READ as usize) {
+            let size = (bytes - start).min(READ).next_multiple_of(4);
+            let mut encoder = self.device().create_command_encoder(&Default::default());
+            let from = view.range.start + start;
+            encoder.copy_buffer_to_buffer(&view.buffer, from, &staging, 0, size);
+            let submission = self.queue().submit([encoder.finish()]);
+            read.extend(self.map(&staging, size, submission)?);
+        }
+        read.truncate(bytes as usize);
         Ok(read)
     }
 

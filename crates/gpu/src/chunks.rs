@@ -48,7 +48,7 @@ impl Chunks {
             let kept = kept.next().filter(|(_, buffer)| buffer.size() >= bytes as u64);
             let buffer = match kept {
                 Some((_, buffer)) => buffer,
-                None => allocator.zeros(label, bytes)?,
+                None => allocator.chunk(label, bytes)?,
             };
             all.push((start, buffer));
         }

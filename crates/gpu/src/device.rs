@@ -112,6 +112,19 @@ pub(crate) const TIMESTAMPS: wgpu::Features =
 /// Bytes that the threads of a workgroup share, in the widest of the usual tiles: those of 16 channels (`conv.wgsl`).
 const WORKGROUP_BYTES: u32 = 256 * 5 * 16 + 16 * 4 * 16;
 
+/// Why a device is lost whose driver has no memory for a command. What does not fit is refused before, unless another program
+/// takes memory meanwhile.
+const OUT_OF_MEMORY: &str = "its memory ran out: use smaller batches or images, end other programs that use it, or take \
+                             --device cpu";
+
+/// A reason of wgpu's, as a person is told.
+fn explained(reason: String) -> String {
+    match reason.eq_ignore_ascii_case("out of memory") {
+        true => OUT_OF_MEMORY.to_owned(),
+        false => reason,
+    }
+}
+
 /// How long an answer of the device may take, before it counts as lost.
 const PATIENCE: Duration = Duration::from_secs(600);
 
@@ -123,11 +136,16 @@ pub(crate) struct Portions {
     /// Floating-point operations and bytes of a submission. Drivers stop devices that work on one for seconds; this is
     /// some hundredths of a second on a small device.
     pub(crate) submission: [u64; 2],
+    /// Bytes that a kernel reaches of a buffer, where the device allows as many.
+    pub(crate) reach: u64,
+    /// Bytes of all buffers, if that is not left to the driver.
+    pub(crate) memory: Option<u64>,
 }
 
 impl Default for Portions {
     fn default() -> Self {
-        Portions { chunk: 1 << 30, submission: [50_000_000_000, 2_000_000_000] }
+        let submission = [50_000_000_000, 2_000_000_000];
+        Portions { chunk: 1 << 30, submission, reach: u64::MAX, memory: None }
     }
 }
 
@@ -138,12 +156,17 @@ pub struct Gpu {
     pub(crate) portions: Portions,
 }
 
+/// Takes a note for a person.
+type Note = Box<dyn FnOnce(&str) + Send>;
+
 struct Shared {
     info: DeviceInfo,
     device: wgpu::Device,
     queue: wgpu::Queue,
     /// Why the device failed, if it did.
     failure: Arc<Mutex<Option<String>>>,
+    /// What takes the next note.
+    note: Mutex<Option<Note>>,
     /// The tile of wide products.
     thread_tile: OnceLock<ThreadTile>,
     /// Pipelines by the text of their shader.
@@ -196,20 +219,37 @@ impl Gpu {
             let failure = failure.clone();
             move |reason: String| {
                 let mut first = failure.lock().unwrap_or_else(PoisonError::into_inner);
-                first.get_or_insert(reason);
+                first.get_or_insert(explained(reason));
             }
         };
         let (lost, error) = (keep(&failure), keep(&failure));
         device.set_device_lost_callback(move |_, reason| lost(reason));
         device.on_uncaptured_error(Arc::new(move |found: wgpu::Error| error(found.to_string())));
-        let (thread_tile, pipelines) = (OnceLock::new(), Mutex::default());
-        let shared = Shared { info, device, queue, failure, thread_tile, pipelines };
+        let (note, thread_tile, pipelines) = (Mutex::default(), OnceLock::new(), Mutex::default());
+        let shared = Shared { info, device, queue, failure, note, thread_tile, pipelines };
         Ok(Gpu { shared: Arc::new(shared), portions: Portions::default() })
     }
 
     /// What it is.
     pub fn info(&self) -> &DeviceInfo {
         &self.shared.info
+    }
+
+    /// Sets what takes the next note, which says that less than was asked for runs at once.
+    pub fn on_note(&self, note: impl FnOnce(&str) + Send + 'static) {
+        *self.next_note() = Some(Box::new(note));
+    }
+
+    /// Gives a note to whoever takes it.
+    pub(crate) fn note(&self, text: &str) {
+        let next = self.next_note().take();
+        if let Some(note) = next {
+            note(text);
+        }
+    }
+
+    fn next_note(&self) -> MutexGuard<'_, Option<Note>> {
+        self.shared.note.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn device(&self) -> &wgpu::Device {
@@ -286,6 +326,11 @@ impl Gpu {
         self.portions.chunk.min(self.shared.device.limits().max_buffer_size)
     }
 
+    /// Bytes that a kernel reaches of a buffer, at most.
+    pub(crate) fn reach(&self) -> u64 {
+        self.portions.reach.min(self.shared.device.limits().max_storage_buffer_binding_size)
+    }
+
     /// From now on it is lost, for the reason that was found first.
     pub(crate) fn lost(&self, reason: String) -> GpuError {
         let reason = self.failure().get_or_insert(reason).clone();
@@ -294,5 +339,18 @@ impl Gpu {
 
     fn failure(&self) -> MutexGuard<'_, Option<String>> {
         self.shared.failure.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_without_memory_says_what_to_do() {
+        for reason in ["Out of memory", "Out of Memory"] {
+            assert_eq!(explained(reason.to_owned()), OUT_OF_MEMORY);
+        }
+        assert_eq!(explained("Device is lost".to_owned()), "Device is lost");
     }
 }

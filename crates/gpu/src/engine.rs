@@ -3,20 +3,23 @@
 use std::{collections::VecDeque, time::Duration};
 
 use resnet_kernels::{Dtype, loss::Target};
-use resnet_network::{Network, crops::KeptImages, graph::NodeId};
+use resnet_network::{
+    Network,
+    graph::{Graph, NodeId},
+};
 use resnet_program::{Input, MicroBatch, StepResult, lower::Lowering, program::Program};
 
 use crate::{
     Gpu, GpuError, GpuEvalPlan, Settings,
     buffer::Allocator,
     clock::Clock,
-    kept::Kept,
-    memory::Arenas,
+    memory::{Arenas, targets_and_results},
     muon::Muon,
     train::{Loss, LossBuffers, TrainPlan},
     update::Updates,
 };
 
+mod room;
 mod update;
 
 /// Trains a network on a device: parameters, their gradients, running statistics, what the optimiser keeps and the
@@ -63,39 +66,45 @@ impl GpuEngine {
     /// If the graph does not fit the images, or the device has too little memory.
     pub fn new(gpu: &Gpu, network: &Network, settings: &Settings) -> Result<Self, GpuError> {
         let made = GpuEngine::of(gpu, network, settings);
-        let Err(GpuError::Memory { device, batch, reason, .. }) = made else { return made };
-        // The largest half, quarter, ... of the batch that fits.
-        let halves = std::iter::successors(Some(settings.batch / 2), |batch| Some(batch / 2));
-        let fits = halves.take_while(|&batch| batch > 0).find(|&batch| {
-            let settings =
-                Settings { batch, eval_batch: settings.eval_batch.min(batch), ..*settings };
-            GpuEngine::of(gpu, network, &settings).is_ok()
-        });
-        Err(GpuError::Memory { device, batch, reason, fits: Some(fits.unwrap_or(0)) })
+        let Err(GpuError::Memory { device, reason, .. }) = made else { return made };
+        let (batch, fits) = (settings.batch, GpuEngine::largest_batch(gpu, network, settings));
+        // All of it would, if another program has returned memory meanwhile.
+        let fits = fits.ok().filter(|&fits| fits < batch);
+        Err(GpuError::Memory { device, batch, reason, fits })
     }
 
     fn of(gpu: &Gpu, network: &Network, settings: &Settings) -> Result<Self, GpuError> {
-        let Settings { dtype, batch, eval_batch, height, width, buffers, .. } = *settings;
+        let mut engine = GpuEngine::unplanned(gpu, network, settings)?;
+        engine.plan(engine.lowering(network.graph(), settings.batch))?;
+        Allocator::new(gpu, settings.batch).check_room(engine.loaded_bytes())?;
+        let zeros = vec![vec![0.0; network.values().len()]; settings.buffers];
+        engine.load(network, &zeros);
+        gpu.check()?;
+        Ok(engine)
+    }
+
+    /// All but the plan of a step.
+    fn unplanned(gpu: &Gpu, network: &Network, settings: &Settings) -> Result<Self, GpuError> {
+        let Settings { batch, eval_batch, height, width, buffers, .. } = *settings;
         let allocator = Allocator::new(gpu, batch);
         let arenas = Arenas::new(gpu, network, batch, true)?;
         let average =
             settings.average.then(|| Arenas::new(gpu, network, batch, false)).transpose()?;
-        let classes = network.graph().classes();
-        let word = size_of::<f32>();
         let graph = network.graph();
+        let [targets, results] = targets_and_results(&allocator, graph.classes(), batch)?;
         let updates = Updates::new(gpu, network, &arenas, average.as_ref(), buffers, batch)?;
         let of_muon = || Muon::new(gpu, network, &arenas, updates.momentum(), batch);
         let muon = settings.muon.then(of_muon).transpose()?;
-        let mut engine = GpuEngine {
+        Ok(GpuEngine {
             gpu: gpu.clone(),
             settings: *settings,
             tracked: network.all_batches_tracked().iter().map(|&count| (count, true)).collect(),
             average_tracked: network.all_batches_tracked().to_vec(),
             updates,
             muon,
-            targets: allocator.zeros("targets", batch * classes * word)?,
-            class_weights: allocator.zeros("class weights", classes * word)?,
-            results: allocator.zeros("results", 2 * batch * word)?,
+            targets,
+            class_weights: allocator.zeros("class weights", graph.classes() * size_of::<f32>())?,
+            results,
             train: None,
             eval: GpuEvalPlan::new(gpu, graph, Dtype::Fp32, eval_batch, [height, width], &[])?,
             network: network.clone(),
@@ -104,12 +113,13 @@ impl GpuEngine {
             loaded: None,
             waiting: VecDeque::new(),
             spare: Vec::new(),
-        };
-        engine.plan(Lowering { graph, dtype, batch, height, width, frozen: &[], eval: &[] })?;
-        let zeros = vec![vec![0.0; network.values().len()]; buffers];
-        engine.load(network, &zeros);
-        gpu.check()?;
-        Ok(engine)
+        })
+    }
+
+    /// How steps are lowered at first, which takes the most memory.
+    fn lowering<'a>(&self, graph: &'a Graph, batch: usize) -> Lowering<'a> {
+        let Settings { dtype, height, width, .. } = self.settings;
+        Lowering { graph, dtype, batch, height, width, frozen: &[], eval: &[] }
     }
 
     fn plan(&mut self, lowering: Lowering<'_>) -> Result<(), GpuError> {
@@ -172,20 +182,6 @@ impl GpuEngine {
             *moves = !eval.contains(&norm);
         }
         self.plan(Lowering { graph: &graph, dtype, batch, height, width, frozen, eval })
-    }
-
-    /// Keeps the images of a data set, in place of those before: what [`Input::Crops`] are of. False if there is no
-    /// memory for them, or kernels do not reach them.
-    ///
-    /// # Errors
-    /// If the device was lost.
-    pub fn keep_images(&mut self, images: &KeptImages<'_>) -> Result<bool, GpuError> {
-        match Kept::new(&self.gpu, images) {
-            Ok(kept) => self.train.as_mut().expect(PLANNED).keep(kept),
-            Err(GpuError::Memory { .. }) => return Ok(false),
-            Err(error) => return Err(error),
-        }
-        self.gpu.check().map(|()| true)
     }
 
     /// Begins forward, loss and backward of a micro-batch. Its gradients replace those before, or with `accumulate`

@@ -27,19 +27,28 @@ pub enum GpuError {
         reason: String,
     },
     /// A buffer does not fit.
-    #[error("{device} has too little memory for batches of {batch} images: {reason}. {}", match fits {
-        Some(0) => "Not even one fits: use smaller images (--image-size), a smaller network, or --device cpu".to_owned(),
-        Some(fits) => format!("Batches of {fits} fit (--batch-size {fits}), and --device cpu has other memory"),
-        None => "Use smaller batches or images, a smaller network, or --device cpu".to_owned(),
+    #[error("{device} has too little memory{}: {reason}. {}", match batch {
+        0 => String::new(),
+        1 => " for a batch of one image".to_owned(),
+        batch => format!(" for batches of {batch} images"),
+    }, match (batch, fits) {
+        (_, Some(0)) => {
+            "Not even one fits: use smaller images (--image-size), a smaller network, or --device cpu".to_owned()
+        }
+        (_, Some(fits)) => {
+            format!("Batches of {fits} fit (--batch-size {fits}), and --device cpu has other memory")
+        }
+        (0, None) => "End other programs that use it, or take --device cpu".to_owned(),
+        (_, None) => "Use smaller batches or images, a smaller network, or --device cpu".to_owned(),
     })]
     Memory {
         /// The device's name.
         device: String,
-        /// Images of a batch.
+        /// Images of a batch, 0 if it is for none.
         batch: usize,
         /// What does not fit.
         reason: String,
-        /// A batch of training that does, 0 if none does; None if none was looked for.
+        /// The largest batch that does, 0 if none does; None if none was looked for.
         fits: Option<usize>,
     },
     /// The device went away, or a command failed.
@@ -68,9 +77,12 @@ mod tests {
         let text = of(128, Some(32));
         assert!(text.contains("Batches of 32 fit (--batch-size 32), and --device"), "{text}");
         assert!(of(2, Some(0)).contains("Not even one fits: use smaller images (--image-size)"));
-        // Of inference: verbs call the option for it by several names, or have none.
+        assert!(of(1, Some(0)).contains("memory for a batch of one image: values take"));
+        // A run whose images grow.
         let text = of(128, None);
         assert!(text.contains("Use smaller batches or images,"), "{text}");
         assert!(!text.contains("--batch-size"), "{text}");
+        let text = of(0, None);
+        assert!(text.contains("has too little memory: values take 9 MiB. End other"), "{text}");
     }
 }

@@ -8,7 +8,7 @@ use resnet_network::{
 use resnet_program::{
     Input,
     lower::{Lowering, image_bytes, inference},
-    program::{Compute, Program},
+    program::{Compute, Probe, Program},
 };
 
 use crate::{
@@ -30,7 +30,7 @@ use crate::{
 const AT_ONCE: usize = 1 << 29;
 
 /// A plan for inference with running statistics (PyTorch's `net.eval()`), on a device. It runs up to `batch` images,
-/// some at once.
+/// some at once: as many as there is memory for. Results do not depend on it.
 #[derive(Debug)]
 pub struct GpuEvalPlan {
     gpu: Gpu,
@@ -48,14 +48,16 @@ pub struct GpuEvalPlan {
     /// Values of an image.
     image_len: usize,
     logits: Vec<f32>,
+    /// The values of each probe for the last images.
+    probed: Vec<Vec<f32>>,
 }
 
 impl GpuEvalPlan {
     /// A plan for up to `batch` images of `height` x `width`. Nothing is fused across the nodes `probes`, whose values
-    /// can be read; with probes all images run at once.
+    /// can be read.
     ///
     /// # Errors
-    /// If the graph does not fit the images, or the device has too little memory.
+    /// If the graph does not fit the images, or the device has too little memory for a few of them.
     pub fn new(
         gpu: &Gpu,
         graph: &Graph,
@@ -69,22 +71,55 @@ impl GpuEvalPlan {
         let one = inference(Lowering { batch: rounded(1), ..lowering }, probes)?;
         let places = one.layers.iter().filter_map(|layer| layer.value.as_ref());
         let largest = places.map(|place| place.len() / one.batch * dtype.size()).max();
-        let reach = gpu.device().limits().max_storage_buffer_binding_size as usize;
-        let reach = reach / largest.unwrap_or(1).max(1) / IMAGES * IMAGES;
+        let reach = gpu.reach() as usize / largest.unwrap_or(1).max(1) / IMAGES * IMAGES;
         let most = (AT_ONCE / image_bytes(lowering)?.max(1)).min(reach);
-        let at_once = if probes.is_empty() { batch.min(most.max(1)) } else { batch };
+        let wanted = batch.min(most.max(1));
+        let mut at_once = wanted;
+        loop {
+            match GpuEvalPlan::of(gpu, lowering, at_once, probes) {
+                // Fewer than that take as much.
+                Err(GpuError::Memory { .. }) if at_once > IMAGES => {
+                    at_once = rounded(at_once / 2);
+                }
+                Err(GpuError::Memory { device, reason, .. }) => {
+                    return Err(GpuError::Memory { device, batch: 1, reason, fits: Some(0) });
+                }
+                Ok(plan) if at_once < wanted => {
+                    gpu.note(&format!(
+                        "{} has memory for {at_once} images at once, not for {wanted}: it computes {at_once} at a time, \
+                         with the same results",
+                        gpu.info().name
+                    ));
+                    return Ok(plan);
+                }
+                made => return made,
+            }
+        }
+    }
+
+    /// A plan for the images of a lowering, `at_once` of them at once.
+    fn of(
+        gpu: &Gpu,
+        lowering: Lowering<'_>,
+        at_once: usize,
+        probes: &[NodeId],
+    ) -> Result<Self, GpuError> {
         let program = inference(Lowering { batch: rounded(at_once), ..lowering }, probes)?;
-        let network = Network::zeros(graph.clone());
+        let network = Network::zeros(lowering.graph.clone());
         let arenas = Arenas::new(gpu, &network, at_once, false)?;
         let memory = Memory::new(gpu, &network, &program, at_once, None)?;
         let (prepare, steps) = dispatches(gpu, &network, &program, &arenas, &memory, at_once)?;
-        let image = program.image;
+        let (image, allocator) = (program.image, Allocator::new(gpu, at_once));
+        let size = [image.height, image.width, image.channels];
+        let images = Images::new(&allocator, size, program.batch)?;
+        allocator.check_room(images.bytes().max(size_of_val(network.values())))?;
         Ok(GpuEvalPlan {
             gpu: gpu.clone(),
-            images: Images::new([image.height, image.width, image.channels], program.batch),
-            image_len: image.height * image.width * image.channels,
+            image_len: size.iter().product(),
+            images,
             logits: Vec::new(),
-            batch: [batch, at_once],
+            probed: vec![Vec::new(); program.probes.len()],
+            batch: [lowering.batch, at_once],
             program,
             arenas,
             prepare,
@@ -129,12 +164,16 @@ impl GpuEvalPlan {
         assert!((1..=batch).contains(&images), "{images} images in a plan for {batch}");
         let mut logits = std::mem::take(&mut self.logits);
         logits.clear();
+        self.probed.iter_mut().for_each(Vec::clear);
         for first in (0..images).step_by(at_once) {
             let n = at_once.min(images - first);
             self.run(skip(input, first, self.image_len, self.program.head().features), n, false)?;
             let place = 0..n * self.program.classes;
             let view = View::part(&self.memory.logits, &place, size_of::<f32>());
             logits.extend(self.gpu.read_f32(&view)?);
+            for (probe, probed) in self.program.probes.iter().zip(&mut self.probed) {
+                probed.extend(read_probe(&self.gpu, &self.program, &self.memory, probe, n)?);
+            }
         }
         self.logits = logits;
         Ok(&self.logits)
@@ -155,26 +194,13 @@ impl GpuEvalPlan {
         Ok(features)
     }
 
-    /// The values of a probed node for the last images, `[images][height][width][channels]`.
-    ///
-    /// # Errors
-    /// If the device was lost.
+    /// The values of a probed node for the images of the last forward pass, `[images][height][width][channels]`.
     ///
     /// # Panics
     /// If the plan has no such probe.
-    pub fn probed(&self, node: NodeId, images: usize) -> Result<Vec<f32>, GpuError> {
-        let probe = self.program.probes.iter().find(|probe| probe.node == node);
-        let probe = probe.expect("the plan has a probe on the node");
-        let (dtype, shape) = (self.program.dtype, probe.shape);
-        let stored = resnet_kernels::layout::padded(shape.channels);
-        let pixels = shape.height * shape.width;
-        let start = probe.place.start;
-        let place = start..start + images * pixels * stored;
-        let view = self.memory.values.view(&place);
-        let values = loaded(dtype, &self.gpu.read(&view)?);
-        // Without the padding of channels.
-        let pixels = values.chunks_exact(stored).map(|pixel| &pixel[..shape.channels]);
-        Ok(pixels.flatten().copied().collect())
+    pub fn probed(&self, node: NodeId) -> &[f32] {
+        let index = self.program.probes.iter().position(|probe| probe.node == node);
+        &self.probed[index.expect("the plan has a probe on the node")]
     }
 
     /// Runs `n` images, up to the head if `only_features`.
@@ -199,6 +225,22 @@ impl GpuEvalPlan {
         gpu.queue().submit([encoder.finish()]);
         gpu.check()
     }
+}
+
+/// Reads the values of a probe for `n` images, without the padding of channels.
+fn read_probe(
+    gpu: &Gpu,
+    program: &Program,
+    memory: &Memory,
+    probe: &Probe,
+    n: usize,
+) -> Result<Vec<f32>, GpuError> {
+    let (shape, start) = (probe.shape, probe.place.start);
+    let stored = resnet_kernels::layout::padded(shape.channels);
+    let view = memory.values.view(&(start..start + n * shape.height * shape.width * stored));
+    let values = loaded(program.dtype, &gpu.read(&view)?);
+    let pixels = values.chunks_exact(stored).map(|pixel| &pixel[..shape.channels]);
+    Ok(pixels.flatten().copied().collect())
 }
 
 /// The input without its first images.

@@ -6,7 +6,7 @@ use resnet_program::Input;
 use crate::{
     Gpu, GpuError,
     buffer::{Allocator, View},
-    kept::{CROP_BYTES, Kept},
+    kept::Kept,
     kernel::{Dispatch, Element, Kernel, Work},
 };
 
@@ -17,7 +17,8 @@ const IMAGES: &str = include_str!("shaders/images.wgsl");
 pub(crate) struct Images {
     channels: usize,
     pixels: usize,
-    batch: usize,
+    /// A batch of bytes or floats, as it comes or is gathered.
+    source: wgpu::Buffer,
     /// What crops are of.
     pub(crate) kept: Option<Kept>,
     /// What was prepared last.
@@ -27,8 +28,6 @@ pub(crate) struct Images {
 #[derive(Debug)]
 struct Prepared {
     form: Form,
-    /// What the host writes.
-    source: wgpu::Buffer,
     dispatches: Vec<Dispatch>,
 }
 
@@ -41,8 +40,21 @@ enum Form {
 }
 
 impl Images {
-    pub(crate) fn new([height, width, channels]: [usize; 3], batch: usize) -> Self {
-        Images { channels, pixels: height * width, batch, kept: None, prepared: None }
+    /// For batches of up to `batch` images.
+    pub(crate) fn new(
+        allocator: &Allocator<'_>,
+        [height, width, channels]: [usize; 3],
+        batch: usize,
+    ) -> Result<Self, GpuError> {
+        let pixels = height * width;
+        // A first batch that did not fit would end a run that has begun.
+        let source = allocator.zeros("images", batch * pixels * channels * size_of::<f32>())?;
+        Ok(Images { channels, pixels, source, kept: None, prepared: None })
+    }
+
+    /// Bytes of a batch as it comes, at most.
+    pub(crate) fn bytes(&self) -> usize {
+        self.source.size() as usize
     }
 
     /// Takes images that crops are of.
@@ -76,9 +88,9 @@ impl Images {
         }
         let prepared = self.prepared.as_ref().expect("made above");
         match input {
-            Input::Bytes(bytes, _) => gpu.write(&prepared.source, 0, &bytes[..n * one]),
-            Input::Crops(crops, _) => self.kept().write(gpu, &crops.crops[..n], &prepared.source),
-            Input::Nchw(values) => gpu.write(&prepared.source, 0, &values[..n * one]),
+            Input::Bytes(bytes, _) => gpu.write(&self.source, 0, &bytes[..n * one]),
+            Input::Crops(crops, _) => self.kept().write(gpu, &crops.crops[..n]),
+            Input::Nchw(values) => gpu.write(&self.source, 0, &values[..n * one]),
             Input::Features(_) => unreachable!("refused above"),
         }
         Ok(&prepared.dispatches)
@@ -89,16 +101,11 @@ impl Images {
     }
 
     fn prepare(&self, gpu: &Gpu, form: Form, to: &wgpu::Buffer) -> Result<Prepared, GpuError> {
-        let allocator = Allocator::new(gpu, self.batch);
-        let (size, table) = match &form {
-            Form::Floats => (size_of::<f32>(), vec![0.0]),
-            Form::Bytes(normalisation) | Form::Crops(normalisation, _) => {
-                (1, self.table(normalisation))
-            }
+        let table = match &form {
+            Form::Floats => vec![0.0],
+            Form::Bytes(normalisation) | Form::Crops(normalisation, _) => self.table(normalisation),
         };
-        let mut source =
-            allocator.zeros("images", self.batch * self.pixels * self.channels * size)?;
-        let values = allocator.zeros("normalisation", size_of_val(&table[..]))?;
+        let values = Allocator::new(gpu, 0).zeros("normalisation", size_of_val(&table[..]))?;
         gpu.write(&values, 0, &table);
         let has_mean_image = table.len() > 256 * self.channels;
         let vectors = self.channels.div_ceil(4);
@@ -106,17 +113,16 @@ impl Images {
             .constants(&[("CHANNELS", self.channels), ("C4", vectors), ("PIXELS", self.pixels)])
             .constants(&[("FLOATS", (form == Form::Floats).into())])
             .constant("MEAN_IMAGE", has_mean_image.into())
-            .bind("source", Element::U32, &View::whole(&source))
+            .bind("source", Element::U32, &View::whole(&self.source))
             .bind("table", Element::F32, &View::whole(&values))
             .bind("y", Element::Vec4, &View::whole(to));
         let mut dispatches = vec![kernel.build(gpu, Work::values(self.pixels * vectors))?];
         if let Form::Crops(_, resampling) = &form {
-            let crops = allocator.zeros("crops", self.batch * CROP_BYTES)?;
-            let (image, buffers) = ([self.pixels, self.channels], [&crops, &source]);
-            dispatches.insert(0, self.kept().gather(gpu, image, resampling.as_ref(), buffers)?);
-            source = crops;
+            let image = [self.pixels, self.channels];
+            let gather = self.kept().gather(gpu, image, resampling.as_ref(), &self.source)?;
+            dispatches.insert(0, gather);
         }
-        Ok(Prepared { form, source, dispatches })
+        Ok(Prepared { form, dispatches })
     }
 
     /// The normalised value of each byte by channel, `(byte / 255 - mean) / std`, and the mean image, divided by the

@@ -215,8 +215,7 @@ impl<'a> Kernel<'a> {
     /// If a buffer is larger than a kernel of the device can reach.
     pub(crate) fn build(self, gpu: &Gpu, work: Work) -> Result<Dispatch, GpuError> {
         let text = format!("{PRELUDE}{}{}", self.header, self.body);
-        let device = gpu.device();
-        let most = device.limits().max_storage_buffer_binding_size;
+        let (device, most) = (gpu.device(), gpu.reach());
         if let Some(view) = self.views.iter().find(|view| view.range.end - view.range.start > most)
         {
             let bytes = view.range.end - view.range.start;

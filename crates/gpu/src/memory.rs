@@ -38,6 +38,8 @@ pub(crate) struct Memory {
     /// The gradient sums of one batch norm at a time.
     pub(crate) sums: wgpu::Buffer,
     pub(crate) d_logits: wgpu::Buffer,
+    /// Bytes that the program needs of them.
+    pub(crate) bytes: usize,
 }
 
 /// The parameters and running statistics that a plan reads and writes, and the gradients of the former.
@@ -156,17 +158,20 @@ impl Memory {
         let values = places(|layer| layer.value.clone());
         let gradients = places(|layer| Some(layer.gradient.clone()));
         let largest = values.iter().chain(&gradients).map(|place| place.len()).max();
-        allocator.check_reach((largest.unwrap_or(0) * value).max(image_bytes))?;
-        let all = (program.values_len + program.gradients_len) * value;
+        allocator.check_reach("activations", largest.unwrap_or(0) * value)?;
+        let any = allocator.zeros("nothing", 0)?;
+        let none = Chunks::one(any.clone(), 1);
+        let shared = Shared::of(program, buffers_of(gpu, network, program, (&any, &none)));
+        let saved = program.saved_len * word;
+        let activations = (program.values_len + program.gradients_len) * value;
+        let sums = shared.packed + shared.parts + shared.sums + saved;
+        let bytes = activations + image_bytes + logits + sums;
         if kept.is_none() {
-            allocator.check(all + image_bytes)?;
+            allocator.check(bytes)?;
         } else {
             // Buffers that are dropped are free once the device is done with them.
             gpu.idle()?;
         }
-        let any = allocator.zeros("nothing", 0)?;
-        let none = Chunks::one(any.clone(), 1);
-        let shared = Shared::of(program, buffers_of(gpu, network, program, (&any, &none)));
         let mut kept = kept.map(Kept::from).unwrap_or_default();
         let most = gpu.chunk_bytes();
         let mut chunks = |index: usize, label: &str, places: Vec<Span>, len: usize| {
@@ -190,9 +195,10 @@ impl Memory {
             packed: buffer(2, "packed weights", shared.packed)?,
             parts: buffer(3, "parts of sums", shared.parts)?,
             gradients,
-            saved: buffer(4, "statistics", program.saved_len * word)?,
+            saved: buffer(4, "statistics", saved)?,
             sums: buffer(5, "sums", shared.sums)?,
             d_logits: buffer(6, "gradients of logits", if train { logits } else { 0 })?,
+            bytes,
         })
     }
 
@@ -229,6 +235,19 @@ impl Memory {
     }
 }
 
+/// What the loss of a batch reads and writes.
+pub(crate) fn targets_and_results(
+    allocator: &Allocator<'_>,
+    classes: usize,
+    batch: usize,
+) -> Result<[wgpu::Buffer; 2], GpuError> {
+    let word = size_of::<f32>();
+    Ok([
+        allocator.zeros("targets", batch * classes * word)?,
+        allocator.zeros("results", 2 * batch * word)?,
+    ])
+}
+
 /// The buffers of an earlier plan.
 #[derive(Default)]
 struct Kept {
@@ -238,8 +257,9 @@ struct Kept {
 
 impl From<Memory> for Kept {
     fn from(memory: Memory) -> Kept {
-        let Memory { images, values, logits, packed, parts, gradients, saved, sums, d_logits } =
-            memory;
+        let Memory {
+            images, values, logits, packed, parts, gradients, saved, sums, d_logits, ..
+        } = memory;
         Kept {
             chunks: [values, gradients].map(Some),
             buffers: [images, logits, packed, parts, saved, sums, d_logits].map(Some),

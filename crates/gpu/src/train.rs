@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use resnet_network::Network;
+use resnet_network::{Network, crops::KeptImages};
 use resnet_program::{
     Input,
     lower::{Lowering, training},
@@ -11,7 +11,7 @@ use resnet_program::{
 
 use crate::{
     Gpu, GpuError,
-    buffer::View,
+    buffer::{Allocator, View},
     input::Images,
     kept::Kept,
     kernel::Dispatch,
@@ -50,6 +50,33 @@ pub(crate) struct LossBuffers<'a> {
     pub(crate) results: &'a wgpu::Buffer,
 }
 
+/// What a step needs of its batch: all but its kernels.
+pub(crate) struct Allocated {
+    program: Program,
+    memory: Memory,
+    images: Images,
+}
+
+/// Lowers a step, and takes its memory, that of an earlier one where it is large enough.
+pub(crate) fn allocate(
+    gpu: &Gpu,
+    network: &Network,
+    lowering: Lowering<'_>,
+    earlier: Option<Memory>,
+) -> Result<Allocated, GpuError> {
+    let batch = lowering.batch;
+    // No kernel applies a batch norm as it loads.
+    let lowering = Lowering { batch: rounded(batch), ..lowering };
+    let program = training(lowering, &mut |_| false)?;
+    let memory = Memory::new(gpu, network, &program, batch, earlier)?;
+    let (image, allocator) = (program.image, Allocator::new(gpu, batch));
+    let size = [image.height, image.width, image.channels];
+    let images = Images::new(&allocator, size, program.batch)?;
+    // Of floats; or of bytes, of the next four batches.
+    allocator.check_room(images.bytes())?;
+    Ok(Allocated { program, memory, images })
+}
+
 /// The settings of the loss of a micro-batch.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Loss {
@@ -70,12 +97,9 @@ impl TrainPlan {
         loss: LossBuffers<'_>,
         earlier: Option<TrainPlan>,
     ) -> Result<Self, GpuError> {
-        let batch = lowering.batch;
-        // No kernel applies a batch norm as it loads.
-        let lowering = Lowering { batch: rounded(batch), ..lowering };
-        let program = training(lowering, &mut |_| false)?;
-        let (memory, kept) = earlier.map(|plan| (plan.memory, plan.images.kept)).unzip();
-        let memory = Memory::new(gpu, network, &program, batch, memory)?;
+        let (earlier, kept) = earlier.map(|plan| (plan.memory, plan.images.kept)).unzip();
+        let Allocated { program, memory, mut images } = allocate(gpu, network, lowering, earlier)?;
+        images.keep(kept.flatten());
         let buffers = memory.buffers(gpu, network, &program, arenas);
         let packed = |bytes: usize| View::part(buffers.packed, &(0..bytes), 1);
         let mut steps = Vec::with_capacity(program.operations.len());
@@ -146,16 +170,24 @@ impl TrainPlan {
         let loss_of =
             |soft| head::loss(buffers, program.classes, soft, [targets, class_weights, results]);
         let losses = [loss_of(false)?, loss_of(true)?];
-        let image = program.image;
-        let mut images = Images::new([image.height, image.width, image.channels], program.batch);
-        images.keep(kept.flatten());
         let submissions = submissions(&program, gpu.portions.submission);
         Ok(TrainPlan { program, steps, submissions, memory, images, losses })
     }
 
-    /// Keeps the images that the crops of the next steps are of, in this plan and later ones.
-    pub(crate) fn keep(&mut self, kept: Kept) {
+    /// Keeps the images that the crops of the next steps are of, in this plan and later ones, where there is memory for
+    /// them, for their crops of batches of up to `batch` images, and then for `sent` bytes on their way.
+    pub(crate) fn keep(
+        &mut self,
+        gpu: &Gpu,
+        images: &KeptImages<'_>,
+        batch: usize,
+        sent: usize,
+    ) -> Result<(), GpuError> {
+        // Where the memory is the machine's, that of a step counts as available before the first.
+        Allocator::new(gpu, 0).check(self.memory.bytes + images.pixels.len())?;
+        let kept = Kept::new(gpu, images, batch, sent.max(self.images.bytes()))?;
         self.images.keep(Some(kept));
+        Ok(())
     }
 
     /// Submits a step: forward, loss and backward of `n` images, then what `last` adds. The device's clock is read before

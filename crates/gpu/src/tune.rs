@@ -101,7 +101,7 @@ impl Product {
         let x = graph.conv2d("stem", Graph::INPUT, in_channels, 1, 1, 0);
         let node: NodeId = graph.conv2d("conv", x, out_channels, kernel, stride, padding);
         let network = Network::new(graph, Init::He, 0);
-        let allocator = Allocator::new(gpu, images);
+        let allocator = Allocator::new(gpu, 0);
         let [ins, outs] = [
             images * shape.height * shape.width * in_channels.next_multiple_of(16),
             images * shape.out_pixels() * out_channels.next_multiple_of(16),

@@ -16,6 +16,29 @@ pub fn check(bytes: usize) -> Result<(), PlanError> {
     }
 }
 
+/// The largest batch, up to `most` images, that fits; 0 if none does. Where a batch fits, smaller ones do too.
+///
+/// # Errors
+/// Those of `fits`.
+pub fn largest_batch<E>(
+    most: usize,
+    mut fits: impl FnMut(usize) -> Result<bool, E>,
+) -> Result<usize, E> {
+    if most == 0 || fits(most)? {
+        return Ok(most);
+    }
+    let (mut largest, mut too_many) = (0, most);
+    while too_many - largest > 1 {
+        let middle = largest.midpoint(too_many);
+        if fits(middle)? {
+            largest = middle;
+        } else {
+            too_many = middle;
+        }
+    }
+    Ok(largest)
+}
+
 /// `len` zeros, or an error where the system refuses the memory.
 pub fn zeros(len: usize) -> Result<Vec<f32>, OutOfMemory> {
     let mut zeros = Vec::new();
@@ -88,6 +111,21 @@ mod tests {
             let error = check(usize::MAX).unwrap_err().to_string();
             assert!(error.contains("GiB of memory, and") && error.contains("available"), "{error}");
         }
+    }
+
+    #[test]
+    fn the_largest_batch_is_found_in_few_steps() {
+        for (most, fitting) in [(0, 0), (1, 0), (1, 1), (128, 0), (128, 77), (128, 127), (128, 500)]
+        {
+            let mut tried = 0;
+            let found = largest_batch(most, |batch| {
+                tried += 1;
+                Ok::<_, ()>(batch <= fitting)
+            });
+            assert_eq!(found, Ok(most.min(fitting)), "{most} {fitting}");
+            assert!(tried <= 8, "{most} {fitting}: {tried}");
+        }
+        assert_eq!(largest_batch(4, |_| Err("lost")), Err("lost"));
     }
 
     #[test]

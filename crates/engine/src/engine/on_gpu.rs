@@ -10,7 +10,7 @@ use resnet_network::{
     graph::{Graph, NodeId},
     optim::{AdamWConfig, Average, OptimizerConfig, Rates, SgdConfig},
 };
-use resnet_program::{Input, MicroBatch, StepResult};
+use resnet_program::{Input, MicroBatch, PlanError, StepResult};
 
 use super::{
     config::{EngineConfig, NO_AVERAGE},
@@ -23,6 +23,21 @@ use crate::{
     plan_summary::PlannedOperation,
     profile::Profiler,
 };
+
+fn settings(config: &EngineConfig) -> Settings {
+    let EngineConfig { dtype, batch, eval_batch, height, width, optimizer, .. } = *config;
+    Settings {
+        dtype,
+        batch,
+        eval_batch,
+        height,
+        width,
+        buffers: optimizer.buffers().len(),
+        muon: config.muon.is_some(),
+        norm_momentum: config.batch_norm_momentum,
+        average: config.average.is_some(),
+    }
+}
 
 /// Trains a network on a GPU: what [`Engine`](super::Engine) does there.
 #[derive(Debug)]
@@ -41,19 +56,8 @@ impl GpuTrainer {
         config: &EngineConfig,
         gpu: &Gpu,
     ) -> Result<Self, EngineError> {
-        let EngineConfig { dtype, batch, eval_batch, height, width, optimizer, .. } = *config;
-        let settings = Settings {
-            dtype,
-            batch,
-            eval_batch,
-            height,
-            width,
-            buffers: optimizer.buffers().len(),
-            muon: config.muon.is_some(),
-            norm_momentum: config.batch_norm_momentum,
-            average: config.average.is_some(),
-        };
-        let engine = GpuEngine::new(gpu, &network, &settings)?;
+        let optimizer = config.optimizer;
+        let engine = GpuEngine::new(gpu, &network, &settings(config))?;
         let groups = ParamGroups::new(&network, optimizer);
         let buffers = OptimizerBuffers::new(&network, &optimizer);
         let average = config.average.map(|_| network.clone());
@@ -64,6 +68,18 @@ impl GpuTrainer {
             GpuTrainer { engine, graph, groups, muon, average: config.average, mirror };
         trainer.set_rates(|_| 1.0);
         Ok(trainer)
+    }
+
+    /// As [`Engine::largest_batch`](super::Engine::largest_batch).
+    pub(super) fn largest_batch(
+        graph: &Graph,
+        config: &EngineConfig,
+        gpu: &Gpu,
+    ) -> Result<usize, EngineError> {
+        graph.check().map_err(PlanError::from)?;
+        graph.shapes(config.height, config.width).map_err(PlanError::from)?;
+        let network = Network::zeros(graph.clone());
+        Ok(GpuEngine::largest_batch(gpu, &network, &settings(config))?)
     }
 
     pub(super) fn graph(&self) -> &Graph {
