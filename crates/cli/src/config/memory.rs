@@ -27,7 +27,7 @@ pub(crate) fn fit_memory(
     };
     let epochs = config.total_steps as f64 / config.steps_per_epoch() as f64;
     let recipe = &mut config.recipe;
-    let mut note = format!("there is memory for batches of {largest} images, not of {asked}");
+    let mut note = format!("{} for batches of {largest} images, not of {asked}", memory_of(device));
     if args.recipe.optimizer.lr.is_some() {
         recipe.batch_size = largest;
     } else {
@@ -53,15 +53,37 @@ pub(crate) fn check_memory(
     instead: &str,
 ) -> anyhow::Result<()> {
     let asked = config.recipe.batch_size.min(config.data.train_images);
-    let instead = if kept > 0 { format!("--cache disk, or {instead}") } else { instead.to_owned() };
+    let (has, instead) = (memory_of(device), instead_of(instead, kept, device));
     match train::largest_batch(config, with_others(kept), device)? {
         Some(largest) if largest >= asked => Ok(()),
         Some(largest) => bail!(
-            "there is memory for batches of {largest} images of {}, not of {asked}: {instead}, or \
+            "{has} for batches of {largest} images of {}, not of {asked}: {instead}, or \
              --batch-size {largest}",
             config.arch
         ),
+        None if device.is_gpu() => {
+            bail!("{} has no memory to train {}: {instead}", device.name(), config.arch)
+        }
         None => bail!("there is no memory to train {}: {instead}", config.arch),
+    }
+}
+
+/// Whose memory it is that a batch needs.
+fn memory_of(device: &Device) -> String {
+    if device.is_gpu() {
+        format!("{} has memory", device.name())
+    } else {
+        "there is memory".to_owned()
+    }
+}
+
+/// What a person could do, which also makes room where `kept` bytes are something else's. Photos take none of a GPU's
+/// memory.
+fn instead_of(instead: &str, kept: u64, device: &Device) -> String {
+    match (device.is_gpu(), kept) {
+        (true, _) => format!("{instead}, or --device cpu"),
+        (false, 0) => instead.to_owned(),
+        (false, _) => format!("--cache disk, or {instead}"),
     }
 }
 

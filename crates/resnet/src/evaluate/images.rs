@@ -89,11 +89,9 @@ pub enum EvaluateError {
 impl EvaluateError {
     /// Whether images of one size need more memory than there is, or are larger than a kernel takes.
     pub(super) fn is_of_size(&self) -> bool {
-        use PlanError::{Memory, TooLarge};
-        let EvaluateError::OfSize { source: EngineError::Plan(plan), .. } = self else {
-            return false;
-        };
-        matches!(plan, Memory { .. } | TooLarge { .. })
+        let EvaluateError::OfSize { source, .. } = self else { return false };
+        let is_too_large = matches!(source, EngineError::Plan(PlanError::TooLarge { .. }));
+        is_too_large || source.lacks_memory()
     }
 }
 

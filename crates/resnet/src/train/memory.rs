@@ -6,7 +6,7 @@ use super::{TrainError, shards::agree};
 use crate::{
     Device,
     config::TrainConfig,
-    engine::{Engine, EngineConfig, PlanError, memory},
+    engine::{Engine, EngineConfig, EngineError, PlanError, memory},
     evaluate,
     graph::Graph,
 };
@@ -38,17 +38,16 @@ pub fn needs_cpu(config: &TrainConfig, processes: usize) -> Option<&'static str>
 }
 
 /// The largest batch, up to the recipe's, for which the memory suffices if `kept` bytes of it are for
-/// something else; none if it does not suffice for one image, or there is none. How much a GPU has is not known
-/// before: any batch.
+/// something else; none if it does not suffice for one image, or there is none. A GPU's memory is its own, of which the
+/// batch comes first.
 ///
 /// # Errors
-/// If the network does not fit the image size.
+/// If the network does not fit the image size, or a GPU was lost.
 pub fn largest_batch(
     config: &TrainConfig,
     kept: u64,
     device: impl Into<Device>,
-) -> Result<Option<usize>, PlanError> {
-    let device = device.into();
+) -> Result<Option<usize>, EngineError> {
     let kept = usize::try_from(kept).unwrap_or(usize::MAX);
     let graph = config.arch.graph_with(
         config.data.normalisation.mean.len(),
@@ -56,29 +55,10 @@ pub fn largest_batch(
         config.arch.width(),
     );
     let shards = config.recipe.parallel.shards.max(1);
-    let fits = |batch: usize| {
-        let batch = batch.div_ceil(shards);
-        let engine = EngineConfig { batch, ..engine_config(config, evaluate::BATCH) };
-        match Engine::check(&graph, &engine, kept, &device) {
-            Ok(()) => Ok(true),
-            Err(PlanError::Memory { .. }) => Ok(false),
-            Err(error) => Err(error),
-        }
-    };
     let asked = config.recipe.batch_size.min(config.data.train_images);
-    if asked > 0 && fits(asked)? {
-        return Ok(Some(asked));
-    }
-    let (mut most, mut too_many) = (0, asked);
-    while too_many - most > 1 {
-        let middle = most.midpoint(too_many);
-        if fits(middle)? {
-            most = middle;
-        } else {
-            too_many = middle;
-        }
-    }
-    Ok(Some(most).filter(|&most| most > 0))
+    let engine = engine_config(config, evaluate::BATCH);
+    let of_shard = Engine::largest_batch(&graph, &engine, kept, device)?;
+    Ok(Some(asked.min(of_shard.saturating_mul(shards))).filter(|&most| most > 0))
 }
 
 /// Bytes of the free memory that are left to the other processes of this machine, each of which needs as much as this
