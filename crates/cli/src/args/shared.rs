@@ -55,7 +55,7 @@ impl Global {
 
     /// What some work is done with.
     pub(crate) fn device(&self, work: Work<'_>) -> anyhow::Result<Device> {
-        device::choose(self.device, &self.cpu()?, None, work, &|text| self.note(text))
+        device::choose(self.device, &self.cpu()?, None, work, self.later_note())
     }
 
     /// What a run goes on with, in so many processes: unless a device is asked for, one that was on the CPU stays there, so
@@ -86,7 +86,7 @@ impl Global {
         let graph = config.arch.graph_with(channels, classes, config.arch.width());
         let needs_cpu = train::needs_cpu(config, processes);
         let work = Work::training(&graph, config);
-        device::choose(self.device, &self.cpu()?, needs_cpu, work, &|text| self.note(text))
+        device::choose(self.device, &self.cpu()?, needs_cpu, work, self.later_note())
     }
 
     /// Number of threads.
@@ -96,7 +96,13 @@ impl Global {
 
     /// Prints a note on stderr, unless `--quiet` is given.
     pub(crate) fn note(&self, text: impl AsRef<str>) {
-        self.status(format!("note: {}", printable(text.as_ref())));
+        note(self.quiet, text.as_ref());
+    }
+
+    /// [`Global::note`] for whoever has something to say later.
+    fn later_note(&self) -> impl Fn(&str) + Clone + Send + 'static + use<> {
+        let quiet = self.quiet;
+        move |text: &str| note(quiet, text)
     }
 
     /// Prints a status message on stderr, unless `--quiet` is given.
@@ -104,6 +110,13 @@ impl Global {
         if !self.quiet {
             print::status(text);
         }
+    }
+}
+
+/// Prints a note on stderr.
+fn note(quiet: bool, text: &str) {
+    if !quiet {
+        print::status(format!("note: {}", printable(text)));
     }
 }
 

@@ -16,6 +16,8 @@ pub(super) enum WhyCpu {
     Failed(String),
     /// There is one that is slower: its name.
     Slower(String),
+    /// There is one with memory for smaller batches than the one that is asked for, or for none (0).
+    Memory { name: String, fits: usize, asked: usize },
 }
 
 impl fmt::Display for WhyCpu {
@@ -30,6 +32,14 @@ impl fmt::Display for WhyCpu {
             ),
             WhyCpu::Failed(error) => f.write_str(error),
             WhyCpu::Slower(name) => write!(f, "{name} is slower"),
+            WhyCpu::Memory { name, fits: 0, .. } => {
+                write!(f, "{name} has too little memory for this network and size of images")
+            }
+            WhyCpu::Memory { name, fits, asked } => write!(
+                f,
+                "{name} has memory for batches of {fits} images, not of {asked} (--device gpu --batch-size {fits} \
+                 takes it)"
+            ),
         }
     }
 }
@@ -46,17 +56,33 @@ pub(super) fn decide<G>(
         return Err(node.map_or(WhyCpu::NoGpu, WhyCpu::NoDriver));
     };
     let info = &devices[number];
-    let failed = |error: anyhow::Error| {
-        let error = format!("{error:#}");
-        match error.contains(&info.name) {
-            true => WhyCpu::Failed(error),
-            false => WhyCpu::Failed(format!("{}: {error}", info.name)),
-        }
-    };
+    let failed = |error: anyhow::Error| failed(&info.name, &error);
     let gpu = open(number).map_err(failed)?;
     match is_worth_it(info, &gpu).map_err(failed)? {
         true => Ok((number, gpu)),
         false => Err(WhyCpu::Slower(info.name.clone())),
+    }
+}
+
+/// Checks that a GPU has memory for a batch of so many images: `largest` finds the largest that it has memory for.
+pub(super) fn check_memory(
+    name: &str,
+    asked: usize,
+    largest: impl FnOnce() -> anyhow::Result<usize>,
+) -> Result<(), WhyCpu> {
+    match largest() {
+        Ok(fits) if fits >= asked => Ok(()),
+        Ok(fits) => Err(WhyCpu::Memory { name: name.to_owned(), fits, asked }),
+        Err(error) => Err(failed(name, &error)),
+    }
+}
+
+/// A GPU that fails, which is named once.
+fn failed(name: &str, error: &anyhow::Error) -> WhyCpu {
+    let error = format!("{error:#}");
+    match error.contains(name) {
+        true => WhyCpu::Failed(error),
+        false => WhyCpu::Failed(format!("{name}: {error}")),
     }
 }
 
@@ -119,6 +145,19 @@ mod tests {
         let lost = |_: &DeviceInfo, _: &()| bail!("discrete GPU was lost");
         let lost = decide(None, &devices, |_| Ok(()), lost);
         assert_eq!(lost, Err(WhyCpu::Failed("discrete GPU was lost".to_owned())));
+    }
+
+    #[test]
+    fn a_gpu_with_too_little_memory_leaves_the_work_to_the_cpu() {
+        let of = |largest: anyhow::Result<usize>| check_memory("a card", 128, || largest);
+        assert_eq!(of(Ok(128)), Ok(()));
+        let why = of(Ok(48)).unwrap_err().to_string();
+        assert!(why.starts_with("a card has memory for batches of 48 images, not of 128"), "{why}");
+        assert!(why.contains("--device gpu --batch-size 48"), "{why}");
+        let why = of(Ok(0)).unwrap_err().to_string();
+        assert_eq!(why, "a card has too little memory for this network and size of images");
+        let lost = of(Err(anyhow::anyhow!("it was lost")));
+        assert_eq!(lost, Err(WhyCpu::Failed("a card: it was lost".to_owned())));
     }
 
     #[test]

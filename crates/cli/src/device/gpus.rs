@@ -10,15 +10,19 @@ use anyhow::{Context, bail};
 use resnet::{
     Cpu, Device,
     data::default_data_dir,
-    engine::gpu::{self, DeviceInfo, DeviceKind, Gpu, GpuError, Measured},
+    engine::{
+        DeviceEvalPlan, Engine, EngineError,
+        gpu::{self, DeviceInfo, DeviceKind, Gpu, GpuError, Measured},
+    },
     summary::Summary,
+    train,
 };
 
 use super::{
     arg::DeviceArg,
-    auto::{WhyCpu, decide, is_card},
+    auto::{WhyCpu, check_memory, decide, is_card},
     node::node,
-    speed::images_per_second,
+    speed::{engine_config, images_per_second},
     why_cpu::set_why_cpu,
     work::Work,
 };
@@ -54,7 +58,7 @@ pub(super) fn choose(
     cpu: &Cpu,
     needs_cpu: Option<&str>,
     work: Work<'_>,
-    note: &dyn Fn(&str),
+    note: impl Fn(&str) + Clone + Send + 'static,
 ) -> anyhow::Result<Device> {
     let gpu = match asked {
         DeviceArg::Cpu => None,
@@ -86,7 +90,7 @@ pub(super) fn choose(
                 let find = || match taken(cpu, work) {
                     Ok((_, gpu)) => Some(gpu),
                     Err(why) => {
-                        tell(&why, note);
+                        tell(&why, &note);
                         None
                     }
                 };
@@ -94,14 +98,57 @@ pub(super) fn choose(
             }
         },
     };
-    Ok(gpu.map_or_else(|| cpu.into(), |gpu| Device::Gpu(gpu, cpu.clone())))
+    let Some(gpu) = gpu else { return Ok(cpu.into()) };
+    let device = Device::Gpu(gpu.clone(), cpu.clone());
+    // Others may have taken its memory since it was measured.
+    let has_memory = match asked {
+        DeviceArg::Auto => check_memory(device.name(), work.batch, || largest_batch(&device, work)),
+        DeviceArg::Cpu | DeviceArg::Gpu(_) => Ok(()),
+    };
+    if let Err(why) = has_memory {
+        tell(&why, &note);
+        return Ok(cpu.into());
+    }
+    // What was only tried has nothing to say.
+    gpu.on_note(move |text| note(text));
+    Ok(device)
 }
+
+/// The largest batch of some work, up to its own, that a GPU has memory for. Whatever else is wrong, the work says.
+fn largest_batch(device: &Device, work: Work<'_>) -> anyhow::Result<usize> {
+    let Work { graph, dtype, batch, size: [height, width], .. } = work;
+    let largest = match (work.trains, work.config) {
+        // It computes fewer at a time where it has to.
+        (false, _) => match DeviceEvalPlan::new(graph, dtype, batch, height, width, &[], device) {
+            Err(error) if error.lacks_memory() => Ok(0),
+            made => made.map(|_| batch),
+        },
+        (true, Some(config)) => {
+            train::largest_batch(config, 0, device).map(|largest| largest.unwrap_or(0))
+        }
+        (true, None) => Engine::largest_batch(graph, &engine_config(&work), 0, device),
+    };
+    match largest {
+        Err(EngineError::Plan(_)) => Ok(batch),
+        largest => Ok(largest?),
+    }
+}
+
+/// What was said last: the next network or image size may have the same to say.
+static TOLD: Mutex<Option<String>> = Mutex::new(None);
 
 /// Says why the CPU computes: at once if something is wrong, else in the header of a run.
 fn tell(why: &WhyCpu, note: &dyn Fn(&str)) {
     match why {
         WhyCpu::NoGpu | WhyCpu::Slower(_) => set_why_cpu(why.to_string()),
-        WhyCpu::NoDriver(_) | WhyCpu::Failed(_) => note(&format!("the CPU computes: {why}")),
+        WhyCpu::NoDriver(_) | WhyCpu::Failed(_) | WhyCpu::Memory { .. } => {
+            let text = format!("the CPU computes: {why}");
+            let mut last = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
+            if last.as_ref() != Some(&text) {
+                note(&text);
+                *last = Some(text);
+            }
+        }
     }
 }
 

@@ -25,7 +25,7 @@ pub(crate) use self::{
 const CPU: &str = "cpu";
 
 /// The device of some work, which may have a setting that only the CPU has. `note` gets what a person would
-/// want to know.
+/// want to know: also later, if a GPU computes fewer images at a time than it is given.
 ///
 /// # Errors
 /// If a GPU is asked for, and there is none, it cannot be used, or the CPU is needed.
@@ -34,7 +34,7 @@ pub(crate) fn choose(
     cpu: &Cpu,
     needs_cpu: Option<&str>,
     work: Work<'_>,
-    note: &dyn Fn(&str),
+    note: impl Fn(&str) + Clone + Send + 'static,
 ) -> anyhow::Result<Device> {
     match asked {
         DeviceArg::Cpu => Ok(cpu.into()),
@@ -42,7 +42,7 @@ pub(crate) fn choose(
         asked => gpus::choose(asked, cpu, needs_cpu, work, note),
         #[cfg(not(feature = "gpu"))]
         asked => {
-            let _ = (work, note);
+            let _ = (work.config, note);
             check(asked)?;
             if needs_cpu.is_none() && node::node().is_some() {
                 why_cpu::set_why_cpu("built without GPU support (--features gpu)".to_owned());

@@ -61,6 +61,21 @@ impl RandomImages {
     }
 }
 
+/// What an engine for training steps is made for.
+pub(super) fn engine_config(work: &Work<'_>) -> EngineConfig {
+    let Work { dtype, batch, size: [height, width], .. } = *work;
+    let sgd = SgdConfig { momentum: 0.9, weight_decay: 5e-4, ..SgdConfig::default() };
+    EngineConfig {
+        dtype,
+        batch,
+        eval_batch: 1,
+        height,
+        width,
+        optimizer: sgd.into(),
+        ..EngineConfig::default()
+    }
+}
+
 /// Training steps of a random network on the same random images.
 pub(crate) struct TrainingSteps {
     pub(crate) engine: Engine,
@@ -71,17 +86,7 @@ pub(crate) struct TrainingSteps {
 
 impl TrainingSteps {
     pub(crate) fn new(work: &Work<'_>, device: &Device) -> anyhow::Result<Self> {
-        let Work { graph, dtype, batch, size: [height, width], .. } = *work;
-        let sgd = SgdConfig { momentum: 0.9, weight_decay: 5e-4, ..SgdConfig::default() };
-        let config = EngineConfig {
-            dtype,
-            batch,
-            eval_batch: 1,
-            height,
-            width,
-            optimizer: sgd.into(),
-            ..EngineConfig::default()
-        };
+        let (graph, config) = (work.graph, engine_config(work));
         // It rejects a batch that does not fit into memory.
         Engine::check(graph, &config, 0, device)?;
         let network = Network::new(graph.clone(), Init::PyTorch, 0);

@@ -71,6 +71,7 @@ fn bench(group: &Group, args: &BenchArgs, global: &Global) -> anyhow::Result<()>
         batch: args.batch,
         size: [side; 2],
         trains: args.mode == Mode::Train,
+        config: None,
     };
     let (device, (mut times, profiler), waits) = if group.size() > 1 {
         let (device, steps) = shared::times(group, &work, args, global)?;

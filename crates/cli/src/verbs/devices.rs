@@ -63,7 +63,8 @@ pub(crate) fn run(output: Output, global: &Global) -> anyhow::Result<()> {
     let arch: Arch = ARCH.parse()?;
     let graph = arch.graph(arch.default_classes());
     let size = [arch.image_size(); 2];
-    let work = Work { graph: &graph, dtype: Dtype::Fp32, batch: BATCH, size, trains: true };
+    let work =
+        Work { graph: &graph, dtype: Dtype::Fp32, batch: BATCH, size, trains: true, config: None };
     let mut records = gpus(work, global)?;
     let peak = |dtype| cpu.peak_flops(dtype) / 1e9;
     let own = CpuRecord {

@@ -43,8 +43,10 @@ impl ModelSource for Source {
     }
 
     fn load(&self) -> Result<Predictor, LoadError> {
-        let note = |text: &str| self.log.write("note", json!({ "text": text }));
-        let device = |work: Work<'_>| device::choose(self.device, &self.cpu, None, work, &note);
+        let log = self.log.clone();
+        let note = move |text: &str| log.write("note", json!({ "text": text }));
+        let device =
+            |work: Work<'_>| device::choose(self.device, &self.cpu, None, work, note.clone());
         predictor(&self.path, &self.network, self.resizing, &device, &note)
             .map_err(|error| message(&error).into())
     }

@@ -186,6 +186,24 @@ mod gpus {
     }
 
     #[test]
+    fn a_batch_that_does_not_fit_names_one_that_does() {
+        // Others may have memory for it. Mesa's renderer reaches 128 MiB of a buffer.
+        if devices().first().is_none_or(|info| info.kind != DeviceKind::Software) {
+            return;
+        }
+        let s = Sandbox::new();
+        let bench = ["bench", "--arch", "resnet8", "--seconds", "0.1", "--batch", "8192"];
+        let parts = ["too little memory for batches of 8192 images", "fit (--batch-size "];
+        s.run(&[&bench[..], &ON_GPU].concat()).fails_behind_notes(1, &parts);
+        // An experiment finds it out before its first run.
+        let nets =
+            ["experiment", "degradation", "synthetic", "--nets", "resnet8", "--dtype", "fp32"];
+        let images = ["--limit-train", "8000", "--limit-test", "8", "--batch-size", "7000"];
+        let parts = ["has memory for batches of", "or --device cpu, or --batch-size "];
+        s.run(&[&nets[..], &images, &ON_GPU].concat()).fails_behind_notes(1, &parts);
+    }
+
+    #[test]
     fn what_only_the_cpu_does_is_named() {
         if first().is_none() {
             return;
