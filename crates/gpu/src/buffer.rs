@@ -49,11 +49,12 @@ impl<'a> Allocator<'a> {
         self.make(label, bytes, Usage::STORAGE | Usage::COPY_SRC | Usage::COPY_DST)
     }
 
-    /// Checks that there is room for so many bytes on their way to the device: where the driver has none, wgpu gives the
-    /// device up.
+    /// Checks that there is room for so many bytes on their way to the device, of which a few pieces are at the same
+    /// time: where the driver has none, wgpu gives the device up.
     pub(crate) fn check_room(&self, bytes: usize) -> Result<(), GpuError> {
         use wgpu::BufferUsages as Usage;
-        self.make("what is sent", bytes, Usage::MAP_WRITE | Usage::COPY_SRC).map(drop)
+        let usage = Usage::MAP_WRITE | Usage::COPY_SRC;
+        self.make("transfers", bytes.min(PIECES * PIECE), usage).map(drop)
     }
 
     /// A buffer that the host reads.
@@ -132,15 +133,23 @@ fn padded(bytes: usize) -> u64 {
     (bytes.max(4) as u64).next_multiple_of(256)
 }
 
-/// Bytes that are read at once: the host's memory for them is scarce on some devices.
-const READ: u64 = 64 << 20;
+/// Bytes that are sent or read at once: some cards have 256 MiB that the host reaches.
+const PIECE: usize = 32 << 20;
+/// Pieces that are on their way at the same time, at most.
+const PIECES: usize = 4;
 
 impl Gpu {
     /// Writes values to a buffer, from a byte on.
     pub(crate) fn write<T: bytemuck::Pod>(&self, buffer: &wgpu::Buffer, start: u64, values: &[T]) {
         let bytes: &[u8] = bytemuck::cast_slice(values);
         let whole = bytes.len() / 4 * 4;
-        self.queue().write_buffer(buffer, start, &bytes[..whole]);
+        for (index, piece) in bytes[..whole].chunks(PIECE).enumerate() {
+            if index > 0 && index % PIECES == 0 {
+                // The device remembers that it failed.
+                let _ = self.wait(self.queue().submit([]));
+            }
+            self.queue().write_buffer(buffer, start + (index * PIECE) as u64, piece);
+        }
         if whole < bytes.len() {
             let mut last = [0; 4];
             last[..bytes.len() - whole].copy_from_slice(&bytes[whole..]);
@@ -150,18 +159,18 @@ impl Gpu {
 
     /// Reads a part of a buffer. Waits for the device.
     pub(crate) fn read(&self, view: &View) -> Result<Vec<u8>, GpuError> {
-        let bytes = view.range.end - view.range.start;
-        let staging = Allocator::new(self, 0).staging(bytes.min(READ) as usize)?;
-        let mut read = Vec::with_capacity(bytes as usize);
-        for start in (0..bytes).step_by(READ as usize) {
-            let size = (bytes - start).min(READ).next_multiple_of(4);
+        let bytes = (view.range.end - view.range.start) as usize;
+        let staging = Allocator::new(self, 0).staging(bytes.min(PIECE))?;
+        let mut read = Vec::with_capacity(bytes);
+        for start in (0..bytes).step_by(PIECE) {
+            let size = (bytes - start).min(PIECE).next_multiple_of(4) as u64;
             let mut encoder = self.device().create_command_encoder(&Default::default());
-            let from = view.range.start + start;
+            let from = view.range.start + start as u64;
             encoder.copy_buffer_to_buffer(&view.buffer, from, &staging, 0, size);
             let submission = self.queue().submit([encoder.finish()]);
             read.extend(self.map(&staging, size, submission)?);
         }
-        read.truncate(bytes as usize);
+        read.truncate(bytes);
         Ok(read)
     }
 
@@ -190,5 +199,24 @@ impl Gpu {
             .chunks_exact(4)
             .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
             .collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_are_put_together() {
+        let Ok(gpu) = Gpu::open(0) else {
+            eprintln!("no device: nothing is tested");
+            return;
+        };
+        // Two and a half pieces, and three bytes.
+        let bytes: Vec<u8> = (0..PIECE * 5 / 2 + 3).map(|i| (i % 251) as u8).collect();
+        let buffer = Allocator::new(&gpu, 0).zeros("bytes", bytes.len() + 8).unwrap();
+        gpu.write(&buffer, 8, &bytes);
+        let read = gpu.read(&View::part(&buffer, &(8..8 + bytes.len()), 1)).unwrap();
+        assert!(read == bytes, "other bytes");
     }
 }

@@ -72,7 +72,7 @@ pub(crate) fn allocate(
     let (image, allocator) = (program.image, Allocator::new(gpu, batch));
     let size = [image.height, image.width, image.channels];
     let images = Images::new(&allocator, size, program.batch)?;
-    // Of floats; or of bytes, of the next four batches.
+    // Of floats; or of bytes, for the next four batches.
     allocator.check_room(images.bytes())?;
     Ok(Allocated { program, memory, images })
 }
