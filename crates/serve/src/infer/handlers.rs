@@ -119,10 +119,10 @@ pub(crate) async fn infer(
     let logits: Vec<f32> =
         answers.iter().flat_map(|answer| answer.logits.iter().copied()).collect();
     let output = outputs::Logits { model: &model.name, id: id.as_deref(), logits: &logits, count };
-    let answer = match binary {
+    let answer = blocking(16 * logits.len(), || match binary {
         false => output.as_json(&service),
         true => output.as_bytes(&service),
-    };
+    });
     Problem::with_details(answer, details)
 }
 

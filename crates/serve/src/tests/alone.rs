@@ -9,9 +9,9 @@ use super::{
 };
 use crate::Settings;
 
-/// On one thread: where a connection was handed to another one for a short request, this would panic.
+/// On a runtime of one thread, which has no other one to hand a connection to.
 #[tokio::test]
-async fn a_short_request_is_read_and_answered_by_the_thread_of_its_connection() {
+async fn a_runtime_of_one_thread_serves() {
     let settings = Settings { threads: 2, ..Settings::default() };
     let running = Running::start(settings, vec![("demo".to_owned(), Box::new(Source(None)))]).await;
     let (files, expected) = photos(Computes::Logits);

@@ -174,6 +174,8 @@ impl Shared {
                     let ready = self.decode(ticket, photo);
                     work = self.lock();
                     work.groups.arrive(&model, kind, ready);
+                    // It may be replaced while this thread goes on computing for others.
+                    drop(model);
                     while let Some((batch, threads)) =
                         work.batch_for_decoder(Instant::now(), self.delay)
                     {
