@@ -67,7 +67,7 @@ impl GpuEngine {
     pub fn new(gpu: &Gpu, network: &Network, settings: &Settings) -> Result<Self, GpuError> {
         let made = GpuEngine::of(gpu, network, settings);
         let Err(GpuError::Memory { device, reason, .. }) = made else { return made };
-        let (batch, fits) = (settings.batch, GpuEngine::largest_batch(gpu, network, settings));
+        let (batch, fits) = (settings.batch, GpuEngine::largest_batch(gpu, network, settings, 0));
         // All of it would, if another program has returned memory meanwhile.
         let fits = fits.ok().filter(|&fits| fits < batch);
         Err(GpuError::Memory { device, batch, reason, fits })

@@ -77,6 +77,12 @@ pub(crate) fn allocate(
     Ok(Allocated { program, memory, images })
 }
 
+impl Allocated {
+    pub(crate) fn bytes(&self) -> usize {
+        self.memory.bytes + self.images.bytes()
+    }
+}
+
 /// The settings of the loss of a micro-batch.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Loss {

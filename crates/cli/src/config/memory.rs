@@ -77,7 +77,7 @@ fn memory_of(device: &Device) -> String {
     }
 }
 
-/// What a person could do, which also makes room where `kept` bytes are something else's. Photos take none of a GPU's
+/// What a person could do, which also makes room where `kept` bytes are something else's. Photos take none of a card's
 /// memory.
 fn instead_of(instead: &str, kept: u64, device: &Device) -> String {
     match (device.is_gpu(), kept) {

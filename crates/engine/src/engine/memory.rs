@@ -31,7 +31,7 @@ impl Engine {
     }
 
     /// The largest batch, up to that of the settings, that there is memory for next to `kept` bytes of something else in
-    /// the processor's memory; 0 if there is none for one image. A GPU's memory is taken for a moment.
+    /// the machine's memory; 0 if there is none for one image. A GPU's memory is taken for a moment.
     ///
     /// # Errors
     /// If the graph does not fit the image size or breaks a [rule](Graph::check), or a GPU was lost.
@@ -52,7 +52,7 @@ impl Engine {
                 })
             }
             #[cfg(feature = "gpu")]
-            Device::Gpu(gpu, _) => GpuTrainer::largest_batch(graph, config, &gpu),
+            Device::Gpu(gpu, _) => GpuTrainer::largest_batch(graph, config, kept, &gpu),
         }
     }
 }

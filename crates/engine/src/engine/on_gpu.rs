@@ -74,12 +74,13 @@ impl GpuTrainer {
     pub(super) fn largest_batch(
         graph: &Graph,
         config: &EngineConfig,
+        kept: usize,
         gpu: &Gpu,
     ) -> Result<usize, EngineError> {
         graph.check().map_err(PlanError::from)?;
         graph.shapes(config.height, config.width).map_err(PlanError::from)?;
         let network = Network::zeros(graph.clone());
-        Ok(GpuEngine::largest_batch(gpu, &network, &settings(config))?)
+        Ok(GpuEngine::largest_batch(gpu, &network, &settings(config), kept)?)
     }
 
     pub(super) fn graph(&self) -> &Graph {

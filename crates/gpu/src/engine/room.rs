@@ -10,6 +10,7 @@ use crate::{
 
 impl GpuEngine {
     /// The largest batch, up to that of the settings, that the device has memory for now; 0 if it has none for one image.
+    /// A device that has the machine's memory leaves `kept` bytes for something else.
     ///
     /// # Errors
     /// If the graph does not fit the images, or the device was lost.
@@ -17,13 +18,14 @@ impl GpuEngine {
         gpu: &Gpu,
         network: &Network,
         settings: &Settings,
+        kept: usize,
     ) -> Result<usize, GpuError> {
         let others = GpuEngine::unplanned(gpu, network, &Settings { batch: 1, ..*settings });
         let others = match others {
             Err(GpuError::Memory { .. }) => return Ok(0),
             others => others?,
         };
-        memory::largest_batch(settings.batch, |batch| match others.check_room(batch) {
+        memory::largest_batch(settings.batch, |batch| match others.check_room(batch, kept) {
             Ok(()) => Ok(true),
             Err(GpuError::Memory { .. }) => Ok(false),
             Err(error) => Err(error),
@@ -46,12 +48,17 @@ impl GpuEngine {
         self.gpu.check().map(|()| true)
     }
 
-    /// Checks that there is memory for steps of so many images next to everything else. No kernel is compiled.
-    fn check_room(&self, batch: usize) -> Result<(), GpuError> {
+    /// Checks that there is memory for steps of so many images next to everything else, and `kept` bytes of the machine's
+    /// for something else. No kernel is compiled.
+    fn check_room(&self, batch: usize, kept: usize) -> Result<(), GpuError> {
         let allocator = Allocator::new(&self.gpu, batch);
         let graph = self.network.graph();
         let _of_batch = targets_and_results(&allocator, graph.classes(), batch)?;
-        let _of_step = allocate(&self.gpu, &self.network, self.lowering(graph, batch), None)?;
+        let of_step = allocate(&self.gpu, &self.network, self.lowering(graph, batch), None)?;
+        // Drivers may take the machine's memory when it is written to, so what this engine has is not missing yet.
+        let gradients = size_of_val(self.network.values());
+        let own = of_step.bytes() + self.loaded_bytes() + gradients;
+        allocator.check(own.saturating_add(kept))?;
         allocator.check_room(self.loaded_bytes())
     }
 

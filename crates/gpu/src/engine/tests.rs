@@ -9,6 +9,7 @@ use resnet_network::{
 use resnet_program::Targets;
 
 use super::*;
+use crate::DeviceKind;
 use crate::Rule;
 
 const SETTINGS: Settings = Settings {
@@ -134,7 +135,12 @@ fn the_largest_batch_that_fits_is_named() {
     engine.result().unwrap();
     drop(engine);
     // What an engine held is free again.
-    assert_eq!(GpuEngine::largest_batch(&small, &net, &settings).unwrap(), fits);
+    assert_eq!(GpuEngine::largest_batch(&small, &net, &settings, 0).unwrap(), fits);
+    if gpu.info().kind == DeviceKind::Software {
+        // It has the machine's memory.
+        let none = GpuEngine::largest_batch(&gpu, &net, &settings, usize::MAX);
+        assert_eq!(none, Ok(0));
+    }
     small.portions.memory = Some(1 << 10);
     assert_eq!(refused(&small, 4).1, 0);
 

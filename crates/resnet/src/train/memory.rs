@@ -38,8 +38,8 @@ pub fn needs_cpu(config: &TrainConfig, processes: usize) -> Option<&'static str>
 }
 
 /// The largest batch, up to the recipe's, for which the memory suffices if `kept` bytes of it are for
-/// something else; none if it does not suffice for one image, or there is none. A GPU's memory is its own, of which the
-/// batch comes first.
+/// something else; none if it does not suffice for one image, or there is none. A card has memory of its own, of which
+/// the batch comes first.
 ///
 /// # Errors
 /// If the network does not fit the image size, or a GPU was lost.
